@@ -1,0 +1,1 @@
+"""What the service does. The same in every render: options live in config."""

@@ -1,0 +1,1 @@
+"""Durable email: a row first, then a worker that delivers it."""

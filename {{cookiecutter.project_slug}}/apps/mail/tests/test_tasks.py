@@ -1,0 +1,61 @@
+from datetime import timedelta
+
+from django.db import connection
+from django.db.models.functions import Now
+
+from apps.mail import tasks
+from apps.mail.models import Email, EmailEvent
+from apps.mail.tasks import deliver_batch, purge_old_emails, requeue_stuck_emails
+
+HOUR = timedelta(hours=1)
+
+
+def test_the_sweeper_rings_for_what_is_due_and_unclaimed(make_email, published):
+    forgotten = make_email()
+    lost = make_email(status="sending", lease_until=Now() - HOUR)
+    make_email(status="sending", lease_until=Now() + HOUR)
+    make_email(next_attempt_at=Now() + HOUR)
+    make_email(status="sent")
+
+    assert requeue_stuck_emails() == 2
+
+    assert {arguments for _, arguments in published} == {(str(forgotten.pk),), (str(lost.pk),)}
+
+
+def test_the_sweeper_adds_nothing_to_a_long_queue(make_email, published, monkeypatch):
+    make_email()
+    monkeypatch.setattr(tasks, "REQUEUED_AT_ONCE", 0)
+
+    assert requeue_stuck_emails() == 0
+    assert published == []
+
+
+def test_the_sweepers_query_does_not_read_the_whole_table(db):
+    Email.objects.bulk_create(Email(template="x", to="x", status="sent") for _ in range(2000))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE mail_email")
+
+    plan = Email.objects.due().order_by("next_attempt_at").values_list("pk").explain()
+
+    assert "email_waiting" in plan or connection.vendor == "sqlite"
+    assert "Seq Scan" not in plan
+    assert "SCAN mail_email" not in plan
+
+
+def test_a_batch_rings_for_each_of_its_mails(published):
+    deliver_batch(["one", "two"])
+
+    assert published == [("mail.deliver_email", ("one",)), ("mail.deliver_email", ("two",))]
+
+
+def test_old_mails_leave_with_their_events_once_their_story_has_ended(make_email, settings):
+    settings.EMAIL_RETENTION = timedelta(days=1)
+    week_ago = Now() - timedelta(days=7)
+    old = make_email(status="sent", queued_at=week_ago)
+    old.events.create(kind="sent")
+    kept = {make_email(status="queued", queued_at=week_ago).pk, make_email(status="sent").pk}
+
+    assert purge_old_emails() == 1
+
+    assert set(Email.objects.values_list("pk", flat=True)) == kept
+    assert not EmailEvent.objects.exists()

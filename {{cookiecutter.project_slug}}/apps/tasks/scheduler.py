@@ -1,0 +1,29 @@
+"""Beat's scheduler: the schedule that is declared in code, kept in the database."""
+
+from typing import Any
+
+from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler
+
+DECLARED = "Declared in config/schedule.py; changes of the time made here are overwritten."
+
+
+class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
+    """django-celery-beat's scheduler, which also forgets what the code no longer declares.
+
+    A row that an operator made does not carry the mark and is left alone. Disabling a declared
+    row in the admin holds.
+    """
+
+    def setup_schedule(self) -> None:
+        """Bring the database in line with the code; Beat calls it when it starts."""
+        PeriodicTask.objects.filter(description=DECLARED).exclude(
+            name__in=self.app.conf.beat_schedule
+        ).delete()
+        super().setup_schedule()
+
+    def update_from_dict(self, mapping: dict[str, dict[str, Any]]) -> None:
+        """Insert or update entries, each with the mark."""
+        super().update_from_dict(
+            {name: {**entry, "description": DECLARED} for name, entry in mapping.items()}
+        )

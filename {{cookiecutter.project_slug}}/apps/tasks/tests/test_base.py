@@ -1,0 +1,52 @@
+import time
+from datetime import timedelta
+
+import pytest
+from celery import current_app
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from apps.tasks.base import Task
+from apps.tasks.tasks import heartbeat
+
+
+def test_every_task_of_the_service_has_the_base_class_and_a_name_of_its_own():
+    ours = [task for name, task in current_app.tasks.items() if not name.startswith("celery.")]
+
+    assert ours
+    assert all(isinstance(task, Task) for task in ours)
+    assert all(task.name.split(".")[0] in {"mail", "tasks"} for task in ours)
+
+
+@pytest.mark.django_db
+def test_a_model_instance_is_refused_with_what_to_pass(django_user_model):
+    user = django_user_model.objects.create_user("ann@example.com")
+
+    with pytest.raises(TypeError, match=r"tasks\.heartbeat: .* pass its id and load the User"):
+        heartbeat.delay(user)
+    with pytest.raises(TypeError, match="pass its id"):
+        heartbeat.delay_on_commit(user=user)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [{"countdown": 365 * 24 * 3600}, {"eta": timezone.now() + timedelta(days=30)}],
+    ids=["countdown", "eta"],
+)
+def test_a_start_beyond_the_visibility_time_out_is_refused(start):
+    with pytest.raises(ValueError, match="beyond the broker's visibility time-out"):
+        heartbeat.apply_async(**start)
+
+
+def test_a_broker_that_is_away_raises_when_publishing_and_not_when_ringing(redis_server):
+    redis_server.stop()
+    started = time.monotonic()
+
+    assert heartbeat.ring() is False
+    with pytest.raises(OperationalError):
+        heartbeat.delay()
+    assert time.monotonic() - started < 1
+
+
+def test_limits_come_from_the_queue():
+    assert 0 < heartbeat.soft_time_limit < heartbeat.time_limit

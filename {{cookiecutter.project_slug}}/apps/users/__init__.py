@@ -1,0 +1,1 @@
+"""People: a user whose email address is the login."""

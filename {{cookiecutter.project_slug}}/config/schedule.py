@@ -1,0 +1,29 @@
+"""Periodic tasks, declared in code; Beat copies them into the database when it starts.
+
+An entry that is removed here disappears from the database too. A row that somebody made in
+the admin is left alone. `expires` (seconds) keeps ticks from piling up while no worker runs.
+"""
+
+from typing import Any
+
+from celery.schedules import crontab
+
+SCHEDULE: dict[str, dict[str, Any]] = {
+    # The home page and the alarms look at its age, so it has to be younger than theirs.
+    "heartbeat": {
+        "task": "tasks.heartbeat",
+        "schedule": 15.0,  # seconds
+        "options": {"expire_seconds": 15},
+    },
+    # A lost doorbell delays a mail by this much at most.
+    "requeue stuck emails": {
+        "task": "mail.requeue_stuck_emails",
+        "schedule": 60.0,  # seconds
+        "options": {"expire_seconds": 60},
+    },
+    "purge old emails": {
+        "task": "mail.purge_old_emails",
+        "schedule": crontab(hour="3", minute="17"),
+        "options": {"expire_seconds": 3600},
+    },
+}

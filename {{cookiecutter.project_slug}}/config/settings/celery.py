@@ -1,0 +1,71 @@
+"""Celery: what it does, what it survives, and why each number is what it is."""
+
+from datetime import timedelta
+
+from config.queues import QUEUES, VISIBILITY_TIMEOUT, QueueLimits, broker_queues, route_task
+from config.schedule import SCHEDULE
+from config.settings.env import env
+
+CELERY_BROKER_URL = env.str(
+    "CELERY_BROKER_URL", default=env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+)
+CELERY_TIMEZONE = "{{ cookiecutter.timezone }}"
+
+CELERY_TASK_QUEUES = broker_queues()
+CELERY_TASK_DEFAULT_QUEUE = QUEUES[0].name
+CELERY_TASK_CREATE_MISSING_QUEUES = False  # a mistyped queue fails at once, not silently
+CELERY_TASK_ROUTES = (route_task,)
+CELERY_TASK_ANNOTATIONS = (QueueLimits(),)
+
+# A message is acknowledged when its task has ended, so a killed worker loses none.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# A task that kills its pool process is counted as a retry and so ends at max_retries;
+# a rejected message alone would come back for ever.
+CELERY_TASK_RETRY_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # a process takes no second task while it works on one
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = (
+    False  # the task goes on; its work is idempotent
+)
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000  # tasks; bounds what a slow leak can hold
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # KiB; a process that grew beyond is replaced
+# Seconds that running tasks get after SIGTERM (with REMAP_SIGTERM=SIGQUIT); what has not ended
+# then goes back to the queue. The orchestrator's own patience has to be longer.
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.float("WORKER_SOFT_SHUTDOWN_TIMEOUT", default=20.0)
+CELERY_WORKER_SEND_TASK_EVENTS = False  # events cost 43 % of the throughput
+
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+
+# Results are kept when a task asks for it with `ignore_result=False`.
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_EXTENDED = True
+CELERY_RESULT_EXPIRES = timedelta(days=1)
+CELERY_TASK_IGNORE_RESULT = True
+
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for ever
+CELERY_BROKER_POOL_LIMIT = 10  # connections kept open per process
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": VISIBILITY_TIMEOUT.total_seconds(),
+    # Seconds. A broker that hangs costs a request at most these two, and a worker notices a
+    # connection that died without a word after 15.
+    "socket_connect_timeout": 0.5,
+    # A publisher tries to connect once. Workers and Beat have a loop of their own for this.
+    "max_retries": 0,
+    "socket_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 5,
+    # Look for unacknowledged messages every 2 s instead of every 100 s.
+    "unacked_restore_interval": 2,
+    "unacked_restore_throttle": 1,
+}
+# The caller is told at once; what must happen is a row, and the sweeper rings again.
+CELERY_TASK_PUBLISH_RETRY = False
+
+CELERY_BEAT_SCHEDULER = "apps.tasks.scheduler:DeclaredScheduler"
+CELERY_BEAT_SCHEDULE = SCHEDULE
+CELERY_BEAT_SYNC_EVERY = 1  # save each tick: a Beat that is killed fires none twice
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until a change in the admin is seen
+DJANGO_CELERY_BEAT_TZ_AWARE = True

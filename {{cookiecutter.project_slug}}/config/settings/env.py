@@ -1,0 +1,24 @@
+"""The environment, read once for all settings files."""
+
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+# What the service writes on a developer's machine: SQLite, Redis, the address of that Redis.
+VAR_DIR = BASE_DIR / "var"
+
+env = environ.Env()
+
+
+def redis_database(url: str, offset: int) -> str:
+    """Return `url` with its database number raised by `offset`.
+
+    Django's Redis cache clears itself with FLUSHDB, so it must never share a database with the
+    broker. A server with a single database (a cluster, some hosted ones) needs a second server:
+    set CACHE_URL.
+    """
+    parts = urlsplit(url)
+    number = int(parts.path.strip("/") or 0) + offset
+    return urlunsplit(parts._replace(path=f"/{number}"))

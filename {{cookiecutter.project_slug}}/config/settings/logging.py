@@ -1,0 +1,60 @@
+"""Logs: one line an event, on stdout, with the request's id from the view down to the task."""
+
+from typing import Any
+
+import structlog
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
+
+from config.settings.env import env
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOG_FORMAT = env.str("LOG_FORMAT", default="json")  # json or console
+
+shared_processors: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.processors.TimeStamper(fmt="iso"),
+    structlog.processors.StackInfoRenderer(),
+]
+# Without the values of local variables: they hold what must not be in a log.
+tracebacks = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+renderers: dict[str, list[Any]] = {
+    "json": [tracebacks, structlog.processors.JSONRenderer()],
+    "console": [
+        structlog.dev.ConsoleRenderer(
+            pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        )
+    ],
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "service": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *renderers[LOG_FORMAT],
+            ],
+            "foreign_pre_chain": [*shared_processors, structlog.stdlib.ExtraAdder()],
+        }
+    },
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "service"}},
+    "root": {"handlers": ["stdout"], "level": LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "django.server": {"handlers": [], "propagate": True, "level": "WARNING"},
+    },
+}
+
+structlog.configure(
+    processors=[*shared_processors, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)
+DJANGO_STRUCTLOG_CELERY_ENABLED = True

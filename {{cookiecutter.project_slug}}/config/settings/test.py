@@ -1,0 +1,27 @@
+"""Tests: fixed values, whatever the machine's environment says; tests/servers.py gives the addresses."""
+
+import os
+from datetime import timedelta
+
+os.environ |= {
+    "SECRET_KEY": "a key that protects nothing but tests",
+    "DEFAULT_FROM_EMAIL": "noreply@example.com",
+    "LOG_FORMAT": "console",
+}
+os.environ.setdefault("LOG_LEVEL", "WARNING")
+os.environ.pop("SENTRY_DSN", None)
+os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
+os.environ.setdefault("EMAIL_URL", "memorymail://")
+
+from config.settings.base import *
+
+TIME_ZONE = CELERY_TIMEZONE = "UTC"
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; nothing to protect
+# The processes that tests start are told the same DATABASE_URL, so they see the same database.
+DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
+WHITENOISE_AUTOREFRESH = True  # there is no collectstatic before a test
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.5
+# Seconds instead of minutes, so that a test sees a lease run out and a retry come.
+EMAIL_LEASE = timedelta(seconds=2)
+EMAIL_RETRY_FIRST = timedelta(seconds=0.2)

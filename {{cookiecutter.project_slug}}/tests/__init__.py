@@ -1,0 +1,1 @@
+"""Tests of the parts together, and the servers that all tests use."""

