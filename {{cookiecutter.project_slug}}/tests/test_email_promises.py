@@ -8,10 +8,10 @@ import pytest
 from django.core.management import call_command
 from django.db import transaction
 
-from apps.mail.models import Email
+from apps.mail.models import Email, EmailEvent
 from apps.mail.services import send_email, send_emails
 from apps.mail.tasks import requeue_stuck_emails
-from tests.workers import wait_until
+from tests.workers import CONCURRENCY, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,7 +71,7 @@ def test_many_mails_share_a_connection_per_process(worker, mailbox):
 
     wait_until(lambda: len(mailbox.messages) == 50)
     wait_until(lambda: Email.objects.filter(status="sent").count() == 50)
-    assert len(mailbox.connections) <= 2
+    assert len(mailbox.connections) <= CONCURRENCY
 
 
 def test_a_temporary_refusal_is_tried_again(worker, mailbox):
@@ -119,15 +119,17 @@ def test_a_worker_killed_during_a_delivery_loses_nothing(worker, mailbox):
     killed.set()
     worker.start()
 
-    wait_until(
-        lambda: requeue_stuck_emails() or Email.objects.filter(status="sent").count() == len(emails)
-    )
-    wait_until(lambda: Email.objects.filter(status="sent").count() == len(emails))
+    def all_sent():
+        requeue_stuck_emails()
+        return Email.objects.filter(status="sent").count() == len(emails)
 
-    recipients = sorted(message["To"] for message in mailbox.messages)
-    assert recipients == sorted(email.to for email in emails)
-    lost = [email for email in emails if email.events.filter(kind="lost").exists()]
-    assert 1 <= len(lost) <= 2
+    wait_until(all_sent)
+
+    recipients = [message["To"] for message in mailbox.messages]
+    assert set(recipients) == {email.to for email in emails}
+    # What the server had accepted when its sender died comes twice, and nothing else.
+    assert len(recipients) - len(emails) <= CONCURRENCY
+    assert EmailEvent.objects.filter(kind="lost").count() in range(1, CONCURRENCY + 1)
 
 
 def test_the_command_reports_the_delivery(worker, mailbox, capsys):

@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
+from celery import current_app
 
 from config.queues import QUEUES
 
-COMMAND = [sys.executable, "-m", "celery", "-A", "config", "worker", "--loglevel", "INFO"]
+# Workers need not know of each other; asking around costs a second at every start.
+OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+CONCURRENCY = 2  # processes
+COMMAND = [sys.executable, "-m", "celery", "-A", "config", "worker", *OPTIONS]
 PATIENCE = 20.0  # seconds until a test that waits gives up
 
 
@@ -33,7 +37,7 @@ class Worker:
         self.log = tempfile.TemporaryFile("a+")  # noqa: SIM115 - lives as long as the worker
         queues = ",".join(queue.name for queue in QUEUES)
         self.process = subprocess.Popen(
-            [*COMMAND, "--queues", queues, "--concurrency", "2"],
+            [*COMMAND, "--queues", queues, "--concurrency", str(CONCURRENCY)],
             stdout=self.log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -62,22 +66,15 @@ class Worker:
         self.process.wait()
         self.log.close()
 
-    def stop(self) -> None:
-        """Stop the worker as an orchestrator does."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        finally:
-            self.kill()
-
 
 @pytest.fixture(scope="session")
 def running_worker(django_db_setup: None) -> Iterator[Worker]:
     """One worker for the session, since its start takes longer than most tests."""
+    current_app.control.purge()  # tests without a worker have rung too
     worker = Worker()
     worker.start()
     yield worker
-    worker.stop()
+    worker.kill()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -65,19 +66,27 @@ class EmailAdmin(admin.ModelAdmin):
     show_full_result_count = False  # counting a large table costs more than the page
     actions = ("send_again", "cancel")
     inlines = (EventInline, AttachmentInline)
-    fields = (
-        ("to", "template", "colored_status"),
-        ("attempts", "last_error"),
-        ("queued_at", "next_attempt_at", "sent_at"),
-        ("from_email", "reply_to", "headers"),
-        ("id", "key", "message_id", "correlation_id"),
-        ("related", "copy_of"),
-        "context",
-        "preview",
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "to",
+                    "colored_status",
+                    ("queued_at", "sent_at"),
+                    ("attempts", "next_attempt_at"),
+                    "last_error",
+                    "preview",
+                )
+            },
+        ),
+        ("Message", {"fields": ("template", "context", "from_email", "reply_to", "headers")}),
+        (
+            "Where it comes from",
+            {"fields": ("id", "message_id", "key", "related", "copy_of", "correlation_id")},
+        ),
     )
-    readonly_fields = tuple(
-        name for row in fields for name in ([row] if isinstance(row, str) else row)
-    )
+    readonly_fields = flatten_fieldsets(fieldsets)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -1,5 +1,7 @@
-"""Logs: one line an event, on stdout, with the request's id from the view down to the task."""
+"""Logs: one line an event, on stderr, with the request's id from the view down to the task."""
 
+import logging
+import sys
 from typing import Any
 
 import structlog
@@ -11,12 +13,16 @@ from config.settings.env import env
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOG_FORMAT = env.str("LOG_FORMAT", default="json")  # json or console
 
+time_stamps = {
+    "json": structlog.processors.TimeStamper(fmt="iso"),
+    "console": structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+}
 shared_processors: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.stdlib.PositionalArgumentsFormatter(),
-    structlog.processors.TimeStamper(fmt="iso"),
+    time_stamps[LOG_FORMAT],
     structlog.processors.StackInfoRenderer(),
 ]
 # Without the values of local variables: they hold what must not be in a log.
@@ -25,7 +31,9 @@ renderers: dict[str, list[Any]] = {
     "json": [tracebacks, structlog.processors.JSONRenderer()],
     "console": [
         structlog.dev.ConsoleRenderer(
-            pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty(),
+            pad_event_to=0,
+            exception_formatter=structlog.dev.plain_traceback,
         )
     ],
 }
@@ -43,11 +51,14 @@ LOGGING = {
             "foreign_pre_chain": [*shared_processors, structlog.stdlib.ExtraAdder()],
         }
     },
-    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "service"}},
-    "root": {"handlers": ["stdout"], "level": LOG_LEVEL},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "service"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
-        "django.server": {"handlers": [], "propagate": True, "level": "WARNING"},
+        # django-structlog logs every request and every task; once is enough.
+        "django.server": {"handlers": [], "propagate": True, "level": "ERROR"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "ERROR"},
     },
 }
 
@@ -58,3 +69,6 @@ structlog.configure(
     cache_logger_on_first_use=True,
 )
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+# One line a request and one a task: when it has ended, with how long it took.
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG
