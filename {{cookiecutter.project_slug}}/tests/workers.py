@@ -12,8 +12,6 @@ from contextlib import suppress
 import pytest
 from celery import current_app
 
-from config.queues import QUEUES
-
 # Workers need not know of each other; asking around costs a second at every start.
 OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
 CONCURRENCY = 2  # processes
@@ -33,9 +31,9 @@ class Worker:
     """A worker for all queues that can be killed and started again."""
 
     def start(self) -> None:
-        """Start the worker and wait until it consumes."""
+        """Start the worker; `wait` tells when it consumes."""
         self.log = tempfile.TemporaryFile("a+")  # noqa: SIM115 - lives as long as the worker
-        queues = ",".join(queue.name for queue in QUEUES)
+        queues = ",".join(queue.name for queue in current_app.conf.task_queues)
         self.process = subprocess.Popen(
             [*COMMAND, "--queues", queues, "--concurrency", str(CONCURRENCY)],
             stdout=self.log,
@@ -43,11 +41,12 @@ class Worker:
             start_new_session=True,
             env={**os.environ, "LOG_LEVEL": "INFO", "REMAP_SIGTERM": "SIGQUIT"},
         )
-        try:
-            wait_until(self.is_ready)
-        except BaseException:
-            self.kill()
-            raise
+
+    def wait(self) -> None:
+        """Return once the worker consumes, started again if a test has killed it."""
+        if self.process.poll() is not None:
+            self.start()
+        wait_until(self.is_ready)
 
     def is_ready(self) -> bool:
         """Whether the worker consumes; fails with its log if it has ended."""
@@ -67,10 +66,13 @@ class Worker:
         self.log.close()
 
 
-@pytest.fixture(scope="session")
-def running_worker(django_db_setup: None) -> Iterator[Worker]:
-    """One worker for the session, since its start takes longer than most tests."""
-    current_app.control.purge()  # tests without a worker have rung too
+@pytest.fixture(scope="session", autouse=True)
+def running_worker(request: pytest.FixtureRequest) -> Iterator[Worker | None]:
+    """One worker for the session, if a test asks for it; it starts while other tests run."""
+    if not any("worker" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        yield None
+        return
+    request.getfixturevalue("django_db_setup")
     worker = Worker()
     worker.start()
     yield worker
@@ -78,10 +80,7 @@ def running_worker(django_db_setup: None) -> Iterator[Worker]:
 
 
 @pytest.fixture
-def worker(running_worker: Worker) -> Iterator[Worker]:
-    """The running worker; started again if the test before killed it."""
-    if running_worker.process.poll() is not None:
-        running_worker.start()
-    yield running_worker
-    if running_worker.process.poll() is not None:
-        running_worker.start()
+def worker(running_worker: Worker) -> Worker:
+    """The running worker; a test may kill it."""
+    running_worker.wait()
+    return running_worker

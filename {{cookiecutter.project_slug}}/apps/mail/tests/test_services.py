@@ -4,6 +4,7 @@ from decimal import Decimal
 import pytest
 from django.template import TemplateDoesNotExist
 
+from apps.mail import services
 from apps.mail.models import Email, Suppression
 from apps.mail.services import cancel, send_again, send_email, send_emails
 
@@ -96,17 +97,18 @@ def test_a_suppressed_address_gets_a_row_and_no_mail(published, django_capture_o
     assert published == []
 
 
-def test_send_emails_publishes_one_message_for_hundreds(
-    published, django_capture_on_commit_callbacks, django_assert_max_num_queries
+def test_send_emails_publishes_one_message_for_each_chunk(
+    published, django_capture_on_commit_callbacks, django_assert_max_num_queries, monkeypatch
 ):
-    people = [(f"person{number}@example.com", {"n": number}, None) for number in range(600)]
+    monkeypatch.setattr(services, "ROWS_AT_ONCE", 10)
+    people = [(f"person{number}@example.com", {"n": number}, None) for number in range(15)]
 
-    with django_capture_on_commit_callbacks(execute=True), django_assert_max_num_queries(24):
-        assert send_emails("test_email", people) == 600
+    with django_capture_on_commit_callbacks(execute=True), django_assert_max_num_queries(10):
+        assert send_emails("test_email", people) == 15
 
     assert [(name, len(arguments[0])) for name, arguments in published] == [
-        ("mail.deliver_batch", 500),
-        ("mail.deliver_batch", 100),
+        ("mail.deliver_batch", 10),
+        ("mail.deliver_batch", 5),
     ]
 
 
