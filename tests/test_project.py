@@ -1,0 +1,39 @@
+"""The default project does what its own Makefile says, in an environment that is there already."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+
+def make(project: Path, *arguments: str) -> str:
+    """Run one of the project's commands with this environment's programs; return its output."""
+    ours = {"DJANGO_SETTINGS_MODULE", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MYPY_CACHE_DIR", "ARGS"}
+    done = subprocess.run(
+        ["make", *arguments, f"VENV={sys.prefix}"],
+        cwd=project,
+        env={name: value for name, value in os.environ.items() if name not in ours},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_its_own_tests_pass_on_postgresql_and_on_sqlite(project: Path) -> None:
+    output = make(project, "test")
+
+    summaries = re.findall(r"^=+ (.* in [\d.]+s).* =+$", output, re.MULTILINE)
+    print(*summaries, sep="\n")
+    assert len(summaries) == len(("postgresql", "sqlite"))
+    assert all(re.fullmatch(r"\d+ passed in [\d.]+s", summary) for summary in summaries)
+
+
+def test_its_own_checks_pass(project: Path) -> None:
+    output = make(project, "lint")
+
+    assert "System check identified no issues" in output
+    assert "No changes detected" in output

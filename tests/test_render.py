@@ -1,0 +1,339 @@
+"""Rendering: what a project is made of, what the hooks leave, and what they leave alone."""
+
+import fnmatch
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT, ROOT, Bake, Cookiecutter, Hook
+
+COPIED = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))[
+    "_copy_without_render"
+]
+NETWORK_GUARD = """
+import os
+import socket
+import sys
+
+
+def refuse_network(event, arguments):
+    local = event == "socket.connect" and arguments[0].family == getattr(socket, "AF_UNIX", None)
+    if event in ("socket.connect", "socket.getaddrinfo") and not local:
+        os.write(2, f"network: {event} {arguments[-1]}\\n".encode())
+        os._exit(97)
+
+
+sys.addaudithook(refuse_network)
+"""
+
+
+def files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield every file under a folder, outside .git, with its path as written in the template."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not name.startswith(".git/"):
+            yield name, path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return what each file under a folder holds."""
+    return {name: path.read_bytes() for name, path in files(folder)}
+
+
+def is_copied(name: str) -> bool:
+    """Say whether a path is copied into the project without being rendered."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in COPIED)
+
+
+def git(folder: Path, *arguments: str, **environment: str) -> str:
+    """Return what a git command prints in a folder."""
+    return subprocess.run(
+        ["git", "-C", folder, *arguments],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, **environment},
+    ).stdout
+
+
+def commit_all(folder: Path) -> None:
+    """Commit everything in a repository."""
+    git(folder, "add", "--all")
+    author = ("-c", "user.name=Team", "-c", "user.email=team@example.com")
+    git(folder, *author, "commit", "--quiet", "--message=Change")
+
+
+def cruft(folder: Path, *arguments: str) -> None:
+    """Run the update tool in a folder."""
+    subprocess.run([sys.executable, "-m", "cruft", *arguments], cwd=folder, check=True)
+
+
+def run_hook(hook: Hook, name: str, folder: Path, **environment: str) -> str:
+    """Run a rendered hook in a folder and return what it prints, complaints included."""
+    return subprocess.run(
+        [sys.executable, hook(name)["__file__"]],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        env={**os.environ, **environment},
+    ).stdout
+
+
+@pytest.fixture
+def rendered_without_hooks(cookiecutter: Cookiecutter, tmp_path: Path) -> Path:
+    """Return a project as it is before the last hook runs."""
+    cookiecutter("--no-input", "--accept-hooks=no")
+    return tmp_path / "my_service"
+
+
+@pytest.fixture
+def network_guard(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment in which Python ends at its first step into the network."""
+    folder = tmp_path_factory.mktemp("guard")
+    (folder / "sitecustomize.py").write_text(NETWORK_GUARD, encoding="utf-8")
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_no_trace_of_the_template_is_left(project: Path) -> None:
+    for name, path in files(project):
+        text = path.read_bytes().decode(errors="replace")
+        assert not re.search(r"\{\{ ?cookiecutter", name + text), name
+        assert is_copied(name) or not re.search(r"^\s*# %|\{%", text, re.MULTILINE), name
+
+
+def test_apps_are_the_templates_own_byte_for_byte(project: Path, template: Path) -> None:
+    assert contents(project / "apps") == contents(template / PROJECT / "apps")
+
+
+def test_copied_files_hold_no_template_statement(template: Path) -> None:
+    for name, path in files(template / PROJECT):
+        text = path.read_bytes().decode(errors="replace")
+        statement = re.search(r"cookiecutter\.|^\s*# %", text, re.MULTILINE)
+        assert not (is_copied(name) and statement), name
+
+
+def test_every_file_of_apps_is_copied(template: Path) -> None:
+    apps = template / PROJECT / "apps"
+    assert not [name for name, _ in files(apps) if not is_copied(f"apps/{name}")]
+
+
+def test_files_that_are_copied_by_name_exist(template: Path) -> None:
+    named = [pattern for pattern in COPIED if "*" not in pattern]
+    assert not [name for name in named if not (template / PROJECT / name).is_file()]
+
+
+def test_rendered_files_use_comments_for_conditions(template: Path) -> None:
+    for name, path in files(template / PROJECT):
+        text = path.read_bytes().decode(errors="replace")
+        assert is_copied(name) or "{%" not in text, name
+
+
+def test_copied_paths_are_files_and_never_folders(template: Path) -> None:
+    """Cookiecutter replaces a copied folder as a whole, with what its owner has added to it."""
+    source = template / PROJECT
+    folders = [path.relative_to(source) for path in source.rglob("*") if path.is_dir()]
+    assert not [folder for folder in folders if is_copied(str(folder))]
+
+
+def test_paths_are_possible_on_windows(project: Path) -> None:
+    assert not [name for name, _ in files(project) if re.search(r'[|<>:*?"\\]', name)]
+
+
+def test_parts_that_may_be_dropped_are_in_the_template(hook: Hook, template: Path) -> None:
+    parts = hook("post_gen_project")["PARTS"]
+    assert not [name for name in parts if not (template / PROJECT / name).exists()]
+
+
+def test_parts_that_were_not_chosen_are_dropped(
+    hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = hook("post_gen_project")["drop"]
+    monkeypatch.chdir(tmp_path)
+    for name in ("kept/file", "dropped/file", "dropped.txt"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    drop({"kept": True, "dropped": False, "dropped.txt": False, "gone already": False})
+    assert (Path("kept/file").exists(), Path("dropped").exists()) == (True, False)
+    assert not Path("dropped.txt").exists()
+
+
+def test_two_renders_differ_in_their_secrets_only(bake: Bake, project: Path) -> None:
+    first, second = contents(project), contents(bake())
+    assert first.pop(".env") != second.pop(".env")
+    assert first == second
+
+
+def test_environment_is_the_example_with_fresh_secrets(project: Path) -> None:
+    example = (project / ".env.example").read_text(encoding="utf-8")
+    environment = (project / ".env").read_text(encoding="utf-8")
+    pattern = re.escape(example).replace(re.escape("change-me"), "([A-Za-z0-9_-]{64})")
+    secrets = re.fullmatch(pattern, environment)
+    assert secrets
+    assert secrets.groups()
+    assert len(set(secrets.groups())) == len(secrets.groups())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_environment_is_its_owners_alone(project: Path) -> None:
+    assert stat.S_IMODE((project / ".env").stat().st_mode) == 0o600
+
+
+def test_environment_is_ignored_by_git(project: Path) -> None:
+    assert git(project, "check-ignore", ".env") == ".env\n"
+
+
+def test_project_starts_with_one_commit_and_nothing_left_to_commit(project: Path) -> None:
+    assert git(project, "log", "--format=%s|%an|%ae") == (
+        "Render the project|My Service team|team@example.com\n"
+    )
+    assert git(project, "branch", "--show-current") == "main\n"
+    assert git(project, "status", "--porcelain") == ""
+
+
+def test_commit_is_by_the_user_whom_git_knows(
+    hook: Hook, rendered_without_hooks: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text("[user]\nname = Known\nemail = known@example.com\n", encoding="utf-8")
+    run_hook(hook, "post_gen_project", rendered_without_hooks, GIT_CONFIG_GLOBAL=str(config))
+    assert git(rendered_without_hooks, "log", "--format=%an|%ae") == "Known|known@example.com\n"
+
+
+def test_commit_runs_no_hook_and_signs_nothing(
+    hook: Hook, rendered_without_hooks: Path, tmp_path: Path
+) -> None:
+    refusing = tmp_path / "refusing/hooks"
+    refusing.mkdir(parents=True)
+    for name in ("pre-commit", "commit-msg", "prepare-commit-msg"):
+        (refusing / name).write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+        (refusing / name).chmod(0o755)
+    config = tmp_path / "gitconfig"
+    config.write_text(
+        f"[core]\nhooksPath = {refusing}\n[commit]\ngpgSign = true\n"
+        f"[init]\ntemplateDir = {refusing.parent}\n",
+        encoding="utf-8",
+    )
+    run_hook(hook, "post_gen_project", rendered_without_hooks, GIT_CONFIG_GLOBAL=str(config))
+    assert git(rendered_without_hooks, "rev-list", "--count", "HEAD") == "1\n"
+
+
+def test_repository_around_the_project_is_left_alone(
+    hook: Hook, rendered_without_hooks: Path, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "--quiet")
+    run_hook(hook, "post_gen_project", rendered_without_hooks)
+    assert not (rendered_without_hooks / ".git").exists()
+    assert (rendered_without_hooks / ".env").exists()
+
+
+def test_repository_whose_hook_renders_is_left_alone(
+    hook: Hook, rendered_without_hooks: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    git(other, "init", "--quiet")
+    run_hook(hook, "post_gen_project", rendered_without_hooks, GIT_DIR=str(other / ".git"))
+    assert git(rendered_without_hooks, "rev-list", "--count", "HEAD") == "1\n"
+    assert git(other, "status", "--porcelain") == ""
+
+
+def test_missing_git_costs_a_note_only(
+    hook: Hook, rendered_without_hooks: Path, tmp_path: Path
+) -> None:
+    said = run_hook(hook, "post_gen_project", rendered_without_hooks, PATH=str(tmp_path))
+    assert len([line for line in said.splitlines() if line.startswith("git: ")]) == 1
+    assert (rendered_without_hooks / ".env").exists()
+
+
+def test_failing_git_costs_a_note_only(
+    hook: Hook, rendered_without_hooks: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text("[this is no configuration", encoding="utf-8")
+    said = run_hook(hook, "post_gen_project", rendered_without_hooks, GIT_CONFIG_GLOBAL=str(config))
+    assert "git: no first commit was made: " in said
+    assert (rendered_without_hooks / ".env").exists()
+
+
+def test_next_steps_are_said_without_colours_to_a_pipe(
+    cookiecutter: Cookiecutter,
+) -> None:
+    said = cookiecutter("--no-input").stdout
+    assert re.findall(r"^  (cd my_service|make \w+)", said, re.MULTILINE) == [
+        "cd my_service",
+        "make dev",
+        "make test",
+        "make help",
+    ]
+    assert "\033" not in said
+
+
+def test_render_over_a_project_keeps_its_own_files_and_secrets(
+    cookiecutter: Cookiecutter, tmp_path: Path
+) -> None:
+    cookiecutter("--no-input")
+    own = tmp_path / "my_service/apps/mail/own.py"
+    own.write_text("mine = True\n", encoding="utf-8")
+    before = contents(tmp_path)
+    done = cookiecutter("--no-input", "--overwrite-if-exists")
+    assert done.returncode == 0
+    assert contents(tmp_path) == before
+    assert git(tmp_path / "my_service", "rev-list", "--count", "HEAD") == "1\n"
+
+
+def test_update_brings_the_templates_changes_and_keeps_the_secrets(
+    template: Path, tmp_path: Path
+) -> None:
+    source = shutil.copytree(template, tmp_path / "template")
+    git(source, "init", "--quiet")
+    commit_all(source)
+    cruft(tmp_path, "create", "--no-input", str(source))
+    project = tmp_path / "my_service"
+    commit_all(project)
+    environment = (project / ".env").read_bytes()
+
+    changed = source / PROJECT / "pyproject.toml"
+    written = changed.read_text(encoding="utf-8")
+    changed.write_text(written.replace('"0.1.0"', '"0.2.0"'), encoding="utf-8")
+    (source / PROJECT / "apps/new.py").write_text("new = True\n", encoding="utf-8")
+    commit_all(source)
+    cruft(project, "update", "--skip-apply-ask")
+
+    status = git(project, "status", "--porcelain").splitlines()
+    assert {line.split()[-1] for line in status} == {".cruft.json", "apps/new.py", "pyproject.toml"}
+    assert 'version = "0.2.0"' in (project / "pyproject.toml").read_text(encoding="utf-8")
+    assert (project / ".env").read_bytes() == environment
+
+
+def test_rendering_needs_no_network(
+    cookiecutter: Cookiecutter, network_guard: dict[str, str]
+) -> None:
+    done = cookiecutter("--no-input", environment=network_guard)
+    assert done.returncode == 0, done.stderr
+    assert "network:" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["socket.create_connection(('127.0.0.1', 9))", "socket.getaddrinfo('localhost', 80)"],
+    ids=["connecting", "looking up a name"],
+)
+def test_network_guard_ends_a_program_that_is(step: str, network_guard: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import socket; {step}"],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, **network_guard},
+    )
+    assert done.returncode == 97
+    assert done.stderr.startswith("network: socket.")
