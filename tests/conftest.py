@@ -42,7 +42,6 @@ def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         patch.setenv("XDG_CONFIG_HOME", str(folder))
         patch.setenv("COOKIECUTTER_CONFIG", str(config))
-        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
         yield
 
 

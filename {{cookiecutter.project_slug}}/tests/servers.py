@@ -9,12 +9,15 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from email import message_from_bytes, policy
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+import django
 import pytest
 from aiosmtpd.controller import Controller
 
@@ -55,14 +58,17 @@ def pytest_configure(config: pytest.Config) -> None:
         start = {"postgresql": start_postgresql, "sqlite": start_sqlite}[config.option.database]
         smtp.start()
         stack.callback(smtp.stop)
+        with ThreadPoolExecutor() as pool:
+            database = pool.submit(or_exit, "PostgreSQL", "TEST_DATABASE_URL", start, directory)
+            broker = pool.submit(or_exit, "Redis", "TEST_REDIS_URL", redis.start, directory)
+            import_module("django.test")  # takes as long as PostgreSQL, and reads no settings
+            import_module("config")
         os.environ |= {
-            "DATABASE_URL": or_exit("PostgreSQL", "TEST_DATABASE_URL", start, directory),
-            "REDIS_URL": or_exit("Redis", "TEST_REDIS_URL", redis.start, directory),
+            "DATABASE_URL": database.result(),
+            "REDIS_URL": broker.result(),
             "EMAIL_URL": f"smtp://127.0.0.1:{smtp.port}",
         }
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
-    import django  # noqa: PLC0415 - not before the environment is complete
-
     django.setup()
 
 

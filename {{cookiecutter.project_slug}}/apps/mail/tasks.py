@@ -28,8 +28,8 @@ def deliver_email(self: Task, email_id: str) -> None:
     try:
         delivery.deliver(email_id)
     except delivery.Deferred as deferred:
-        # A second after the row is due, so that it is due for every clock.
-        raise self.retry(countdown=deferred.seconds + 1, exc=deferred) from deferred
+        late = settings.EMAIL_RETRY_MARGIN.total_seconds()
+        raise self.retry(countdown=deferred.seconds + late, exc=deferred) from deferred
 
 
 @shared_task(base=Task, name="mail.deliver_batch")

@@ -25,6 +25,8 @@ EMAIL_LEASE = timedelta(seconds=queue_of("mail.deliver_email").hard_limit + EMAI
 EMAIL_MAX_ATTEMPTS = env.int("EMAIL_MAX_ATTEMPTS", default=50)
 EMAIL_RETRY_FIRST = timedelta(seconds=5)
 EMAIL_RETRY_LONGEST = timedelta(seconds=600)
+# A retry comes this much after its row is due, since a worker's clock may run ahead of the database's.
+EMAIL_RETRY_MARGIN = timedelta(seconds=1)
 EMAIL_RETENTION = timedelta(days=env.int("EMAIL_RETENTION_DAYS", default=90))
 # Most servers refuse more than 25 MB, and base64 adds a third.
 EMAIL_MAX_ATTACHMENTS_SIZE = 18_000_000  # bytes, all attachments of one mail together

@@ -11,6 +11,7 @@ from apps.tasks.tasks import heartbeat
 
 
 def test_every_task_of_the_service_has_the_base_class_and_a_name_of_its_own():
+    current_app.loader.import_default_modules()
     ours = [task for name, task in current_app.tasks.items() if not name.startswith("celery.")]
 
     assert ours

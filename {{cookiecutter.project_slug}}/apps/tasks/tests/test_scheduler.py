@@ -51,6 +51,7 @@ def test_what_an_operator_disabled_stays_disabled():
 
 
 def test_every_declared_task_exists():
+    current_app.loader.import_default_modules()
     declared = {entry["task"] for entry in current_app.conf.beat_schedule.values()}
 
     assert declared <= set(current_app.tasks)
