@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import Bake
+
 
 def make(project: Path, *arguments: str) -> str:
     """Run one of the project's commands with this environment's programs; return its output."""
@@ -23,8 +25,8 @@ def make(project: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_its_own_tests_pass_on_postgresql_and_on_sqlite(project: Path) -> None:
-    output = make(project, "test")
+def test_its_own_tests_pass_on_postgresql_and_on_sqlite(bake: Bake) -> None:
+    output = make(bake(), "test")
 
     summaries = re.findall(r"^=+ (.* in [\d.]+s).* =+$", output, re.MULTILINE)
     print(*summaries, sep="\n")
@@ -32,8 +34,8 @@ def test_its_own_tests_pass_on_postgresql_and_on_sqlite(project: Path) -> None:
     assert all(re.fullmatch(r"\d+ passed in [\d.]+s", summary) for summary in summaries)
 
 
-def test_its_own_checks_pass(project: Path) -> None:
-    output = make(project, "lint")
+def test_its_own_checks_pass(bake: Bake) -> None:
+    output = make(bake(), "lint")
 
     assert "System check identified no issues" in output
     assert "No changes detected" in output
