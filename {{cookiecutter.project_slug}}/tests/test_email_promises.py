@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from apps.mail.models import Email, EmailEvent
@@ -130,6 +130,13 @@ def test_a_worker_killed_during_a_delivery_loses_nothing(worker, mailbox):
     # What the server had accepted when its sender died comes twice, and nothing else.
     assert len(recipients) - len(emails) <= CONCURRENCY
     assert EmailEvent.objects.filter(kind="lost").count() in range(1, CONCURRENCY + 1)
+
+
+def test_the_command_reports_a_temporary_refusal(worker, mailbox):
+    mailbox.respond = lambda _message: "451 try later"
+
+    with pytest.raises(CommandError, match=r"put off after .* tried again by itself: .*451"):
+        call_command("send_test_email", "ann@example.com")
 
 
 def test_the_command_reports_the_delivery(worker, mailbox, capsys):

@@ -80,10 +80,19 @@ class EmailAdmin(admin.ModelAdmin):
                 )
             },
         ),
-        ("Message", {"fields": ("template", "context", "from_email", "reply_to", "headers")}),
+        (
+            "Message",
+            {
+                "classes": ("collapse",),
+                "fields": ("template", "context", "from_email", "reply_to", "headers"),
+            },
+        ),
         (
             "Where it comes from",
-            {"fields": ("id", "message_id", "key", "related", "copy_of", "correlation_id")},
+            {
+                "classes": ("collapse",),
+                "fields": ("id", "message_id", "key", "related", "copy_of", "correlation_id"),
+            },
         ),
     )
     readonly_fields = flatten_fieldsets(fieldsets)

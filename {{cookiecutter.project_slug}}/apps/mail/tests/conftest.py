@@ -1,12 +1,17 @@
 """What the tests of mail share."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import signals
+from django.apps import apps
 
-from apps.mail.models import Email
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from apps.mail.models import Email
 
 
 @pytest.fixture
@@ -14,7 +19,9 @@ def make_email(db: None) -> Callable[..., Email]:
     """Save a row of a mail, queued unless told otherwise."""
 
     def make(**fields: Any) -> Email:
-        return Email.objects.create(
+        # pytest imports this file before Django is set up.
+        rows = apps.get_model("mail", "Email").objects
+        return rows.create(
             **{"template": "test_email", "to": "ann@example.com", "context": {}, **fields}
         )
 

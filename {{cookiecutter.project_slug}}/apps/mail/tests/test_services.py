@@ -2,6 +2,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
+import structlog
 from django.template import TemplateDoesNotExist
 
 from apps.mail import services
@@ -172,3 +173,10 @@ def test_cancel_takes_back_what_no_worker_has_begun(make_email, status, came_in_
 
     email.refresh_from_db()
     assert (email.status == "canceled") is came_in_time
+
+
+def test_the_row_knows_the_request_that_queued_it():
+    with structlog.contextvars.bound_contextvars(request_id="request-7"):
+        email = send_email("test_email", "ann@example.com")
+
+    assert email.correlation_id == "request-7"

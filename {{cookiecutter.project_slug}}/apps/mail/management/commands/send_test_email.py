@@ -14,6 +14,7 @@ STILL_WAITING = (
     "{to}: still {status} after {seconds:g} s: no worker took it. Start one with `make celery`, "
     "or look at the broker."
 )
+PUT_OFF = "{to}: put off after {took:.2f} s, it is tried again by itself: {error}"
 
 
 class Command(BaseCommand):
@@ -42,6 +43,8 @@ class Command(BaseCommand):
             time.sleep(POLL_EVERY)
             email.refresh_from_db()
         took = time.monotonic() - started
+        if email.status in Email.UNDER_WAY:
+            raise CommandError(PUT_OFF.format(to=address, took=took, error=email.last_error))
         if email.status not in (Email.Status.SENT, Email.Status.DELIVERED):
             raise CommandError(f"{address}: {email.status} after {took:.2f} s: {email.last_error}")
         self.stdout.write(
