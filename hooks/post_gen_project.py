@@ -12,8 +12,16 @@ FOLDER = "{{ cookiecutter.project_slug }}"
 AUTHOR = "{{ cookiecutter.__author_name }}"
 AUTHOR_EMAIL = "{{ cookiecutter.author_email }}"
 
+QUEUES = "{{ cookiecutter.queues }}"
+
 # Path: whether it stays for these answers.
-PARTS: dict[str, bool] = {}
+PARTS: dict[str, bool] = {
+    "docs/queues_by_priority.md": QUEUES == "by_priority",
+    "docs/queues_by_workload.md": QUEUES == "by_workload",
+    "docs/queues_single.md": QUEUES == "single",
+    "tests/test_queues_by_priority.py": QUEUES == "by_priority",
+    "tests/test_queues_by_workload.py": QUEUES == "by_workload",
+}
 
 # Nothing in the user's own git configuration may stop or hold up the first commit. It goes into
 # one pack instead of a file for each of its objects, neither compressed nor forced to the disk.

@@ -11,7 +11,7 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 CHOICES = {
     "email_provider": ["smtp"],
-    "queues": ["by_workload"],
+    "queues": ["by_workload", "by_priority", "single"],
 }
 LONGEST = {  # characters
     "project_name": 100,

@@ -180,7 +180,9 @@ def test_choice_that_does_not_exist_is_refused_in_a_replay(
     answers = hook("pre_gen_project")["ANSWERS"] | {"queues": "emials"}
     replay.write_text(json.dumps({"cookiecutter": answers}), encoding="utf-8")
     done = cookiecutter("--replay-file", str(replay))
-    assert complaints(done.stderr) == {"queues": '"emials" is not one of by_workload'}
+    assert complaints(done.stderr) == {
+        "queues": '"emials" is not one of by_workload, by_priority, single'
+    }
     assert not (tmp_path / "my_service").exists()
 
 

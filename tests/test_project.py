@@ -1,4 +1,4 @@
-"""The default project does what its own Makefile says, in an environment that is there already."""
+"""A rendered project does what its own Makefile says, in an environment that is there already."""
 
 import os
 import re
@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Bake
+
+LAYOUTS = pytest.mark.parametrize("queues", ["by_workload", "by_priority", "single"])
 
 
 def make(project: Path, *arguments: str) -> str:
@@ -25,8 +29,9 @@ def make(project: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_its_own_tests_pass_on_postgresql_and_on_sqlite(bake: Bake) -> None:
-    output = make(bake(), "test")
+@LAYOUTS
+def test_its_own_tests_pass_on_postgresql_and_on_sqlite(bake: Bake, queues: str) -> None:
+    output = make(bake(queues=queues), "test")
 
     summaries = re.findall(r"^=+ (.* in [\d.]+s).* =+$", output, re.MULTILINE)
     print(*summaries, sep="\n")
@@ -34,8 +39,9 @@ def test_its_own_tests_pass_on_postgresql_and_on_sqlite(bake: Bake) -> None:
     assert all(re.fullmatch(r"\d+ passed in [\d.]+s", summary) for summary in summaries)
 
 
-def test_its_own_checks_pass(bake: Bake) -> None:
-    output = make(bake(), "lint")
+@LAYOUTS
+def test_its_own_checks_pass(bake: Bake, queues: str) -> None:
+    output = make(bake(queues=queues), "lint")
 
     assert "System check identified no issues" in output
     assert "No changes detected" in output

@@ -14,6 +14,8 @@ from celery import current_app
 
 # Workers need not know of each other; asking around costs a second at every start.
 OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+# Tasks that only tests have.
+OPTIONS += ["--include", "tests.probes"]
 CONCURRENCY = 2  # processes
 COMMAND = [sys.executable, "-m", "celery", "-A", "config", "worker", *OPTIONS]
 PATIENCE = 20.0  # seconds until a test that waits gives up
@@ -28,14 +30,26 @@ def wait_until(condition: Callable[[], object], patience: float = PATIENCE) -> N
 
 
 class Worker:
-    """A worker for all queues that can be killed and started again."""
+    """A worker that can be killed and started again.
+
+    Args:
+        queues: what it listens to, by default to all.
+        concurrency: processes.
+    """
+
+    def __init__(self, *queues: str, concurrency: int = CONCURRENCY) -> None:
+        self.queues = queues or tuple(queue.name for queue in current_app.conf.task_queues)
+        self.concurrency = concurrency
 
     def start(self) -> None:
         """Start the worker; `wait` tells when it consumes."""
         self.log = tempfile.TemporaryFile("a+")  # noqa: SIM115 - lives as long as the worker
-        queues = ",".join(queue.name for queue in current_app.conf.task_queues)
         self.process = subprocess.Popen(
-            [*COMMAND, "--queues", queues, "--concurrency", str(CONCURRENCY)],
+            [
+                *COMMAND,
+                *("--queues", ",".join(self.queues)),
+                *("--concurrency", str(self.concurrency)),
+            ],
             stdout=self.log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

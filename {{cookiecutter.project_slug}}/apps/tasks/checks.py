@@ -1,0 +1,56 @@
+"""Checks that Django runs before it starts: `manage.py check --tag celery`."""
+
+import re
+import shlex
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+WORKER = re.compile(
+    r"^(?P<name>[\w-]+):.*\bcelery -A config worker\b(?P<options>[^\"\n]*)", re.MULTILINE
+)
+
+
+@register("celery")
+def check_workers(**_: Any) -> list[CheckMessage]:
+    """Compare the queues of config/queues.py with those that the Procfile's workers listen to.
+
+    Without a Procfile, as in an image that leaves it out, there is nothing to compare.
+    """
+    procfile = Path(settings.BASE_DIR, "Procfile")  # type: ignore[misc] # the plugin sees no imported name
+    if not procfile.exists():
+        return []
+    queues = {queue.name for queue in settings.CELERY_TASK_QUEUES}
+    listened: set[str] = set()
+    errors: list[CheckMessage] = []
+    for worker in WORKER.finditer(procfile.read_text(encoding="utf-8")):
+        names = queues_of(worker["options"]) or queues
+        listened |= names
+        errors += [
+            Error(
+                f"Procfile: {worker['name']} listens to {name!r}, which is not in config/queues.py",
+                hint=f"The queues are {', '.join(sorted(queues))}.",
+                id="tasks.E001",
+            )
+            for name in sorted(names - queues)
+        ]
+    errors += [
+        Error(
+            f"config/queues.py: no worker in the Procfile listens to {name!r}",
+            hint=f"Add a line such as: worker-{name}: celery -A config worker -Q {name}",
+            id="tasks.E002",
+        )
+        for name in sorted(queues - listened)
+    ]
+    return errors
+
+
+def queues_of(options: str) -> set[str]:
+    """Return the queues named by `-Q a,b` or `--queues a,b`, or nothing if there is no such option."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-Q", "--queues", default="")
+    known, _ = parser.parse_known_args(shlex.split(options))
+    return {name for name in known.queues.split(",") if name}

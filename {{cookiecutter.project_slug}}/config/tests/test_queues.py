@@ -1,0 +1,53 @@
+import pytest
+from celery import current_app
+from django.core.checks import run_checks
+
+from config.queues import ROUTES, VISIBILITY_TIMEOUT, route_of
+
+
+def errors():
+    return [error.msg for error in run_checks(tags=["celery"])]
+
+
+@pytest.fixture
+def procfile(settings, tmp_path):
+    settings.BASE_DIR = tmp_path
+    return (tmp_path / "Procfile").write_text
+
+
+def test_every_task_has_a_route_and_gets_its_limits():
+    current_app.loader.import_default_modules()
+
+    for task in current_app.tasks.values():
+        route = route_of(task.name)
+        assert current_app.amqp.router.route({}, task.name)["queue"].name == route.queue
+        assert (task.soft_time_limit, task.time_limit) == (route.soft_limit, route.hard_limit)
+
+
+def test_each_task_is_told_to_stop_before_it_is_killed_and_killed_before_it_is_handed_out_again():
+    for route in ROUTES:
+        assert 0 < route.soft_limit < route.hard_limit < VISIBILITY_TIMEOUT.total_seconds()
+
+
+def test_a_queue_without_a_worker_is_found(procfile):
+    procfile("web: gunicorn config.wsgi\n")
+
+    queues = sorted({route.queue for route in ROUTES})
+    assert errors() == [
+        f"config/queues.py: no worker in the Procfile listens to {queue!r}" for queue in queues
+    ]
+
+
+@pytest.mark.parametrize("option", ["-Q emials", "-Qemials", "--queues emials", "--queues=emials"])
+def test_a_worker_of_a_queue_that_does_not_exist_is_found(procfile, option):
+    procfile(
+        f'all: celery -A config worker\nodd: watchfiles "celery -A config worker {option}" apps\n'
+    )
+
+    assert errors() == ["Procfile: odd listens to 'emials', which is not in config/queues.py"]
+
+
+def test_a_worker_without_the_option_listens_to_all(procfile):
+    procfile("worker: celery -A config worker -c 4\n")
+
+    assert errors() == []

@@ -1,0 +1,34 @@
+"""What the layout by workload promises."""
+
+import pytest
+
+from apps.mail.models import Email
+from apps.mail.services import send_email
+from tests import probes
+from tests.workers import Worker, wait_until
+
+HALF_AN_HOUR = 1800  # seconds
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def workers(worker):
+    worker.kill()
+    workers = [Worker("reports", concurrency=1), Worker("emails", concurrency=1)]
+    for one in workers:
+        one.start()
+    yield workers
+    for one in workers:
+        one.kill()
+
+
+def test_a_report_of_half_an_hour_delays_no_mail(workers, mailbox):
+    for _ in range(3):
+        probes.report.delay(HALF_AN_HOUR)
+    wait_until(lambda: probes.ran() == ["report"])
+
+    send_email("test_email", "ann@example.com")
+
+    wait_until(lambda: Email.objects.filter(status="sent").exists(), patience=5)
+    assert probes.ran() == ["report"]
