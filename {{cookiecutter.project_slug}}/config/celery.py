@@ -1,9 +1,10 @@
 """The Celery app: `celery -A config worker`, `celery -A config beat`."""
 
 import os
+from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
@@ -12,6 +13,15 @@ app = Celery("config", task_cls="apps.tasks.base:Task")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks()
+
+
+@celeryd_init.connect
+def be_patient_with_the_broker(conf: Any, **_: object) -> None:
+    """Let a worker wait longer than a request may: it has nothing else to do.
+
+    A connection that died without a word is noticed after three of these times.
+    """
+    conf.broker_transport_options["socket_timeout"] = 5  # seconds
 
 
 @setup_logging.connect

@@ -3,7 +3,7 @@
 import time
 
 import redis
-from celery import shared_task
+from celery import current_app, shared_task
 from django.conf import settings
 
 from apps.tasks.base import Task
@@ -15,6 +15,12 @@ def ran() -> list[str]:
     """Return the names of the probes that have run, in their order."""
     with redis.Redis.from_url(settings.REDIS_URL, decode_responses=True) as client:
         return list(client.lrange(ORDER, 0, -1))
+
+
+def forget() -> None:
+    """Forget what has run."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.delete(ORDER)
 
 
 def note(name: str) -> None:
@@ -34,3 +40,9 @@ def report(seconds: float = 0) -> None:
     """A task that goes where reports go, and takes as long as it is told."""
     note("report")
     time.sleep(seconds)
+
+
+@shared_task(base=Task, name="tests.patience")
+def patience() -> None:
+    """Tell how many seconds this worker waits for its broker."""
+    note(str(current_app.conf.broker_transport_options["socket_timeout"]))

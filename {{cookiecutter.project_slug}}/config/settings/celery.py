@@ -50,12 +50,12 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for
 CELERY_BROKER_POOL_LIMIT = 10  # connections kept open per process
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "visibility_timeout": VISIBILITY_TIMEOUT.total_seconds(),
-    # Seconds. A broker that hangs costs a request at most these two, and a worker notices a
-    # connection that died without a word after 15.
+    # Seconds. Whoever publishes waits for one of these at most, so a broker that is gone or hangs
+    # costs a request less than a second. Workers wait longer: config/celery.py.
     "socket_connect_timeout": 0.5,
+    "socket_timeout": 0.5,
     # A publisher tries to connect once. Workers and Beat have a loop of their own for this.
     "max_retries": 0,
-    "socket_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 5,
     # Look for unacknowledged messages every 2 s instead of every 100 s.
