@@ -2,11 +2,18 @@
 
 from typing import Any
 
+from kombu import Connection
 from kombu.transport.redis import Channel
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+# Seconds. kombu waits 2, 4, 6 and up to 30 between its attempts, so a worker would come back half
+# a minute after Redis did. One attempt every few seconds is no load for a server.
+RECONNECT = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5}
+
 channel_class: Any = Channel
+connection_class: Any = Connection
 connparams = channel_class._connparams
+ensure_connection = connection_class.ensure_connection
 
 
 def connparams_of_an_open_connection(channel: Any, *args: Any, **kwargs: Any) -> Any:
@@ -21,4 +28,10 @@ def connparams_of_an_open_connection(channel: Any, *args: Any, **kwargs: Any) ->
     return connparams(channel, *args, **kwargs)
 
 
+def ensure_connection_soon(connection: Any, *args: Any, **kwargs: Any) -> Any:
+    """Try to connect until it works, with the pauses of RECONNECT."""
+    return ensure_connection(connection, *args, **(RECONNECT | kwargs))
+
+
 channel_class._connparams = connparams_of_an_open_connection
+connection_class.ensure_connection = ensure_connection_soon
