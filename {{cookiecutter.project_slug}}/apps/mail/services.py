@@ -15,7 +15,7 @@ from django.db import models, transaction
 from apps.mail.messages import check_templates
 from apps.mail.models import Email, EmailAttachment, EmailEvent, Suppression, bare_address
 from apps.mail.tasks import deliver_batch, deliver_email
-from apps.tasks.dead_letters import correlation_id
+from apps.tasks.correlation import correlation_id
 
 Attachment = tuple[str, bytes, str]
 ROWS_AT_ONCE = 500  # rows inserted in one statement, and ids in one message to the broker

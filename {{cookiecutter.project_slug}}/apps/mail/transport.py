@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.mail import EmailMultiAlternatives, get_connection
 
+REPLY_OK = 250  # RFC 5321, section 4.2.3
+
 
 class Kept(threading.local):
     """One connection per thread: SMTP is a conversation, and two must not speak at once."""
@@ -51,12 +53,9 @@ def is_alive(backend: Any) -> bool:
     if not isinstance(smtp, smtplib.SMTP):
         return True
     try:
-        return smtp.noop()[0] == smtplib_ok
+        return smtp.noop()[0] == REPLY_OK
     except (OSError, smtplib.SMTPException):
         return False
-
-
-smtplib_ok = 250  # RFC 5321, section 4.2.3
 
 
 def close() -> None:

@@ -10,6 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError
 from django.utils import timezone
 
+from apps.tasks.correlation import correlation_id
 from apps.tasks.models import TaskRun
 
 logger = structlog.get_logger(__name__)
@@ -64,9 +65,3 @@ def keep_failed_task(
         )
     except DatabaseError:
         logger.exception("failed_task_not_recorded", task=sender.name, task_id=task_id)
-
-
-def correlation_id() -> str:
-    """Return the id of the request that all this began with, or an empty string."""
-    context = structlog.contextvars.get_contextvars()
-    return str(context.get("correlation_id") or context.get("request_id") or "")
