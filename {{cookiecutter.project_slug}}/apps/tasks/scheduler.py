@@ -23,7 +23,11 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
         super().setup_schedule()
 
     def update_from_dict(self, mapping: dict[str, dict[str, Any]]) -> None:
-        """Insert or update entries, each with the mark."""
+        """Insert or update entries; those that are declared get the mark, Celery's own do not."""
+        declared = self.app.conf.beat_schedule
         super().update_from_dict(
-            {name: {**entry, "description": DECLARED} for name, entry in mapping.items()}
+            {
+                name: {**entry, "description": DECLARED} if name in declared else entry
+                for name, entry in mapping.items()
+            }
         )
