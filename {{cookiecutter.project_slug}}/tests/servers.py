@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PRESET = os.environ.get("DJANGO_SETTINGS_MODULE")
 stack = ExitStack()
+ROOM = 1_000_000_000  # bytes; PostgreSQL takes a tenth of it
 WHAT_TO_DO = "run `make install`"
 
 
@@ -54,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.collectonly or config.option.help:
         os.environ["DATABASE_URL"] = "sqlite://:memory:"
     else:
-        directory = Path(tempfile.mkdtemp(prefix="tests-"))
+        directory = Path(tempfile.mkdtemp(prefix="tests-", dir=memory()))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         start = {"postgresql": start_postgresql, "sqlite": start_sqlite}[config.option.database]
         smtp.start()
@@ -89,6 +90,12 @@ def or_exit(server: str, start: Callable[[Path], str], directory: Path) -> str:
             f"{server} for the tests does not start: {type(error).__name__}: {reason}: {WHAT_TO_DO}",
             returncode=3,
         )
+
+
+def memory() -> Path | None:
+    """Return Linux' folder in memory if it has room: what is thrown away needs no disk."""
+    folder = Path("/dev/shm")
+    return folder if folder.is_dir() and shutil.disk_usage(folder).free > ROOM else None
 
 
 def start_postgresql(directory: Path) -> str:
