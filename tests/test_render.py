@@ -183,7 +183,6 @@ def test_environment_is_the_example_with_fresh_secrets(project: Path) -> None:
     assert len(set(secrets.groups())) == len(secrets.groups())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 def test_environment_is_its_owners_alone(project: Path) -> None:
     assert stat.S_IMODE((project / ".env").stat().st_mode) == 0o600
 

@@ -21,7 +21,7 @@ ANYMAIL = {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT}
 # A row belongs to the worker that claimed it for this long. It outlives the slowest delivery
 # that can still end well: the task's hard limit, and one time-out of the provider.
 EMAIL_LEASE = timedelta(seconds=route_of("mail.deliver_email").hard_limit + EMAIL_TIMEOUT)
-# Doubling from 5 s up to 600 s, with jitter, 50 attempts span six hours on average.
+# Doubling from 5 s up to 600 s, with jitter, 50 attempts span five hours on average.
 EMAIL_MAX_ATTEMPTS = env.int("EMAIL_MAX_ATTEMPTS", default=50)
 EMAIL_RETRY_FIRST = timedelta(seconds=5)
 EMAIL_RETRY_LONGEST = timedelta(seconds=600)

@@ -1,4 +1,5 @@
 import smtplib
+from datetime import timedelta
 
 import pytest
 import requests
@@ -50,3 +51,11 @@ def test_the_wait_doubles_up_to_ten_minutes_with_jitter(settings, attempt, longe
     seconds = [delay_after(attempt).total_seconds() for _ in range(50)]
 
     assert longest / 2 <= min(seconds) < max(seconds) <= longest
+
+
+def test_all_attempts_together_span_about_five_hours(settings):
+    settings.EMAIL_RETRY_FIRST = settings.EMAIL_RETRY_LONGEST / 120
+
+    waits = [delay_after(attempt) for attempt in range(1, settings.EMAIL_MAX_ATTEMPTS)]
+
+    assert timedelta(hours=4.5) < sum(waits, timedelta()) < timedelta(hours=6.3)
