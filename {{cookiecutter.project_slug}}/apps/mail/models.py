@@ -102,6 +102,14 @@ class EmailEvent(models.Model):
     attempt = models.PositiveIntegerField(null=True, blank=True)
     detail = models.TextField(blank=True)
     happened_at = models.DateTimeField(auto_now_add=True)
+    provider_report = models.CharField(
+        max_length=64,
+        unique=True,
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Tells a provider's report from every other; each counts once.",
+    )
 
     class Meta:
         ordering = ("happened_at", "id")

@@ -4,22 +4,24 @@ import random
 import smtplib
 from datetime import timedelta
 
-from anymail.exceptions import AnymailAPIError
+from anymail.exceptions import AnymailAPIError, AnymailConfigurationError
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.utils.time import get_exponential_backoff_interval
 from django.conf import settings
 
 PERMANENT = 500  # SMTP replies from here on
 SERVER_ERROR = 500  # HTTP answers from here on
-TOO_MANY_REQUESTS = 429
-PASSING = (AnymailAPIError, OSError, SoftTimeLimitExceeded, smtplib.SMTPException)
+# Of the service's own key, not of the mail: it waits until that is mended. The others pass.
+UNAUTHORIZED, REQUEST_TIMEOUT, TOO_MANY_REQUESTS = 401, 408, 429
+MULTIPLE_CHOICES = 300  # HTTP answers below it are successes
+PASSING = (AnymailConfigurationError, OSError, SoftTimeLimitExceeded, smtplib.SMTPException)
 
 
 def is_temporary(error: BaseException) -> bool:
     """Tell whether a later attempt may succeed where this one failed.
 
     An SMTP reply says so itself: 4yz is temporary, 5yz permanent (RFC 5321, section 4.2.1). Over
-    HTTP, 429 and 5xx are temporary (RFC 6585, RFC 9110). No answer at all is temporary too.
+    HTTP see `is_passing`. No answer at all is temporary too.
     """
     match error:
         case smtplib.SMTPAuthenticationError():
@@ -29,9 +31,32 @@ def is_temporary(error: BaseException) -> bool:
             return all(code < PERMANENT for code, _ in error.recipients.values())
         case smtplib.SMTPResponseException():
             return error.smtp_code < PERMANENT
-        case AnymailAPIError(status_code=int(code)):
-            return code == TOO_MANY_REQUESTS or code >= SERVER_ERROR
+        case AnymailAPIError():
+            return is_passing(error)
     return isinstance(error, PASSING) and not isinstance(error, smtplib.SMTPNotSupportedError)
+
+
+def is_passing(error: AnymailAPIError) -> bool:
+    """Tell whether an HTTP API may take later what it has not taken now.
+
+    401, 408, 429 and 5xx say so (RFC 9110, RFC 6585). Where a success could not be read, the error
+    has a cause: whoever answered was perhaps not the provider.
+    """
+    status = http_status(error)
+    if status is None:
+        return True
+    if status < MULTIPLE_CHOICES:
+        return error.__cause__ is not None
+    return status in {UNAUTHORIZED, REQUEST_TIMEOUT, TOO_MANY_REQUESTS} or status >= SERVER_ERROR
+
+
+def http_status(error: AnymailAPIError) -> int | None:
+    """Return the status of the provider's answer; boto3 gives it as a part of a dictionary."""
+    answer = error.response
+    if isinstance(answer, dict):
+        status: int | None = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return status
+    return getattr(answer, "status_code", None)
 
 
 def delay_after(attempt: int) -> timedelta:

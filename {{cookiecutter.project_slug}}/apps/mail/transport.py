@@ -5,9 +5,12 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused
+from anymail.message import AnymailStatus
 from django.core.mail import EmailMultiAlternatives, get_connection
 
 REPLY_OK = 250  # RFC 5321, section 4.2.3
+REFUSED = {"failed", "invalid", "rejected"}
 
 
 class Kept(threading.local):
@@ -40,7 +43,22 @@ def send(message: EmailMultiAlternatives) -> str:
         close()
         raise
     status = getattr(message, "anymail_status", None)
-    return getattr(status, "message_id", None) or str(message.extra_headers["Message-ID"])
+    if status is not None:
+        check_status(status)
+    return str(getattr(status, "message_id", None) or message.extra_headers["Message-ID"])
+
+
+def check_status(status: AnymailStatus) -> None:
+    """Raise unless the provider has taken the message; Anymail lets some other answers pass.
+
+    Raises:
+        AnymailRecipientsRefused: it has not.
+        AnymailAPIError: its answer does not tell.
+    """
+    if not status.message_id and status.status <= {"unknown"}:
+        raise AnymailAPIError("The provider's answer does not say what came of the message.")
+    if status.status <= REFUSED:
+        raise AnymailRecipientsRefused(f"The provider's status is {', '.join(status.status)}.")
 
 
 def is_alive(backend: Any) -> bool:

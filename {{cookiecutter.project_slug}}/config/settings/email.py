@@ -1,22 +1,157 @@
 """Email: who delivers, and how patient a delivery is."""
 
 from datetime import timedelta
+from typing import Any
 
 from config.queues import route_of
-from config.settings.env import env
+from config.settings.env import env, provider_setting
 
-# % if cookiecutter.email_provider == "smtp"
-# smtp://user:password@host:25, smtp+tls://…:587 (STARTTLS), smtp+ssl://…:465
-smtp = env.email_url("EMAIL_URL")
-vars().update(smtp)
-EMAIL_BACKEND = env.str("EMAIL_BACKEND", default=smtp["EMAIL_BACKEND"])
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # seconds for one step of a conversation
+
+# Names as django-anymail documents them.
+EMAIL_BACKEND: str
+EMAIL_WEBHOOK: str | None = None  # the view that takes the provider's reports
+ANYMAIL: dict[str, Any] = {}
+# % if cookiecutter.email_provider == "amazon_ses"
+EMAIL_BACKEND = "anymail.backends.amazon_ses.EmailBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.amazon_ses.AmazonSESTrackingWebhookView"
+# boto3 finds the credentials by itself: in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or by role.
+ANYMAIL = {
+    "AMAZON_SES_CLIENT_PARAMS": {
+        "region_name": provider_setting("AWS_DEFAULT_REGION"),
+        "config": {
+            "connect_timeout": EMAIL_TIMEOUT,
+            "read_timeout": EMAIL_TIMEOUT,
+            "retries": {"total_max_attempts": 1},  # attempts are counted in the row
+        },
+    },
+    "WEBHOOK_SECRET": provider_setting("WEBHOOK_SECRET"),
+}
 # % endif
+# % if cookiecutter.email_provider == "brevo"
+EMAIL_BACKEND = "apps.mail.backends.BrevoBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.brevo.BrevoTrackingWebhookView"
+ANYMAIL = {
+    "BREVO_API_KEY": provider_setting("BREVO_API_KEY"),
+    "WEBHOOK_SECRET": provider_setting("WEBHOOK_SECRET"),
+}
+# % endif
+# % if cookiecutter.email_provider == "mailersend"
+EMAIL_BACKEND = "apps.mail.backends.MailerSendBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.mailersend.MailerSendTrackingWebhookView"
+ANYMAIL = {
+    "MAILERSEND_API_TOKEN": provider_setting("MAILERSEND_API_TOKEN"),
+    "MAILERSEND_SIGNING_SECRET": provider_setting("MAILERSEND_SIGNING_SECRET"),
+}
+# % endif
+# % if cookiecutter.email_provider == "mailgun"
+EMAIL_BACKEND = "anymail.backends.mailgun.EmailBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.mailgun.MailgunTrackingWebhookView"
+ANYMAIL = {
+    "MAILGUN_API_KEY": provider_setting("MAILGUN_API_KEY"),
+    "MAILGUN_WEBHOOK_SIGNING_KEY": provider_setting("MAILGUN_WEBHOOK_SIGNING_KEY"),
+}
+# % endif
+# % if cookiecutter.email_provider == "mailjet"
+EMAIL_BACKEND = "anymail.backends.mailjet.EmailBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.mailjet.MailjetTrackingWebhookView"
+ANYMAIL = {
+    "MAILJET_API_KEY": provider_setting("MAILJET_API_KEY"),
+    "MAILJET_SECRET_KEY": provider_setting("MAILJET_SECRET_KEY"),
+    "WEBHOOK_SECRET": provider_setting("WEBHOOK_SECRET"),
+}
+# % endif
+# % if cookiecutter.email_provider == "mailtrap"
+EMAIL_BACKEND = "anymail.backends.mailtrap.EmailBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.mailtrap.MailtrapTrackingWebhookView"
+ANYMAIL = {
+    "MAILTRAP_API_TOKEN": provider_setting("MAILTRAP_API_TOKEN"),
+    "MAILTRAP_SIGNING_SECRET": provider_setting("MAILTRAP_SIGNING_SECRET"),
+}
+# % endif
+# % if cookiecutter.email_provider == "mandrill"
+EMAIL_BACKEND = "anymail.backends.mandrill.EmailBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.mandrill.MandrillCombinedWebhookView"
+ANYMAIL = {
+    "MANDRILL_API_KEY": provider_setting("MANDRILL_API_KEY"),
+    "MANDRILL_WEBHOOK_KEY": provider_setting("MANDRILL_WEBHOOK_KEY"),
+}
+# % endif
+# % if cookiecutter.email_provider == "postal"
+EMAIL_BACKEND = "anymail.backends.postal.EmailBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.postal.PostalTrackingWebhookView"
+ANYMAIL = {
+    "POSTAL_API_URL": provider_setting("POSTAL_API_URL"),
+    "POSTAL_API_KEY": provider_setting("POSTAL_API_KEY"),
+    "POSTAL_WEBHOOK_KEY": provider_setting("POSTAL_WEBHOOK_KEY"),
+}
+# % endif
+# % if cookiecutter.email_provider == "postmark"
+EMAIL_BACKEND = "anymail.backends.postmark.EmailBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.postmark.PostmarkTrackingWebhookView"
+ANYMAIL = {
+    "POSTMARK_SERVER_TOKEN": provider_setting("POSTMARK_SERVER_TOKEN"),
+    "WEBHOOK_SECRET": provider_setting("WEBHOOK_SECRET"),
+}
+# % endif
+# % if cookiecutter.email_provider == "resend"
+EMAIL_BACKEND = "apps.mail.backends.ResendBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.resend.ResendTrackingWebhookView"
+ANYMAIL = {
+    "RESEND_API_KEY": provider_setting("RESEND_API_KEY"),
+    "RESEND_SIGNING_SECRET": provider_setting("RESEND_SIGNING_SECRET"),
+}
+# % endif
+# % if cookiecutter.email_provider == "scaleway"
+EMAIL_BACKEND = "anymail.backends.scaleway.EmailBackend"
+ANYMAIL = {
+    "SCALEWAY_SECRET_KEY": provider_setting("SCALEWAY_SECRET_KEY"),
+    "SCALEWAY_PROJECT_ID": provider_setting("SCALEWAY_PROJECT_ID"),
+    "SCALEWAY_REGION": env.str("SCALEWAY_REGION", default="fr-par"),
+}
+# % endif
+# % if cookiecutter.email_provider == "sendgrid"
+EMAIL_BACKEND = "apps.mail.backends.SendGridBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.sendgrid.SendGridTrackingWebhookView"
+ANYMAIL = {
+    "SENDGRID_API_KEY": provider_setting("SENDGRID_API_KEY"),
+    "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": provider_setting(
+        "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY"
+    ),
+}
+# % endif
+# % if cookiecutter.email_provider == "sparkpost"
+EMAIL_BACKEND = "anymail.backends.sparkpost.EmailBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.sparkpost.SparkPostTrackingWebhookView"
+ANYMAIL = {
+    "SPARKPOST_API_KEY": provider_setting("SPARKPOST_API_KEY"),
+    "WEBHOOK_SECRET": provider_setting("WEBHOOK_SECRET"),
+}
+# % endif
+# % if cookiecutter.email_provider == "unisender_go"
+EMAIL_BACKEND = "apps.mail.backends.UnisenderGoBackend"
+EMAIL_WEBHOOK = "anymail.webhooks.unisender_go.UnisenderGoTrackingWebhookView"
+ANYMAIL = {
+    "UNISENDER_GO_API_KEY": provider_setting("UNISENDER_GO_API_KEY"),
+    "UNISENDER_GO_API_URL": env.str(
+        "UNISENDER_GO_API_URL", default="https://go1.unisender.ru/ru/transactional/api/v1/"
+    ),
+}
+# % endif
+ANYMAIL |= {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT}
+
+# smtp://user:password@host:25, smtp+tls://…:587 (STARTTLS), smtp+ssl://…:465
+# % if cookiecutter.email_provider == "smtp"
+vars().update(env.email_url("EMAIL_URL"))
+# % endif
+# % if cookiecutter.email_provider != "smtp"
+if env.str("EMAIL_URL", default=""):  # instead of the provider, as in development and tests
+    vars().update(env.email_url("EMAIL_URL"))
+# % endif
+EMAIL_BACKEND = env.str("EMAIL_BACKEND", default=EMAIL_BACKEND)
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="noreply@{{ cookiecutter.domain_name }}")
 SERVER_EMAIL = env.str("SERVER_EMAIL", default="errors@{{ cookiecutter.domain_name }}")
-
-EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # seconds for one step of a conversation
-ANYMAIL = {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT}
 
 # A row belongs to the worker that claimed it for this long. It outlives the slowest delivery
 # that can still end well: the task's hard limit, and one time-out of the provider.

@@ -72,6 +72,7 @@ class Migration(migrations.Migration):
                 ('attempt', models.PositiveIntegerField(blank=True, null=True)),
                 ('detail', models.TextField(blank=True)),
                 ('happened_at', models.DateTimeField(auto_now_add=True)),
+                ('provider_report', models.CharField(blank=True, editable=False, help_text="Tells a provider's report from every other; each counts once.", max_length=64, null=True, unique=True)),
                 ('email', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='mail.email')),
             ],
             options={

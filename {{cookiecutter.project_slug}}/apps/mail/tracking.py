@@ -1,0 +1,100 @@
+"""Writes down what a provider reports about a mail after it has accepted it.
+
+Anymail's webhook views have looked at the provider's secret or signature by then.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import structlog
+from anymail.signals import AnymailTrackingEvent, EventType, RejectReason, tracking
+from django.db import transaction
+from django.dispatch import receiver
+
+from apps.mail.models import Email, EmailEvent, Suppression
+
+logger = structlog.get_logger(__name__)
+Kind = EmailEvent.Kind
+Status = Email.Status
+
+KINDS = {
+    EventType.DEFERRED: Kind.DEFERRED,
+    EventType.DELIVERED: Kind.DELIVERED,
+    EventType.BOUNCED: Kind.BOUNCED,
+    EventType.COMPLAINED: Kind.COMPLAINED,
+    EventType.REJECTED: Kind.FAILED,
+    EventType.FAILED: Kind.FAILED,
+}
+# Reports may come late or out of order: which statuses a report may replace.
+REPLACES = {
+    Kind.DELIVERED: (Status.SENDING, Status.SENT),
+    Kind.FAILED: (Status.SENDING, Status.SENT),
+    Kind.BOUNCED: (Status.SENDING, Status.SENT, Status.DELIVERED, Status.FAILED),
+    Kind.COMPLAINED: (Status.SENDING, Status.SENT, Status.DELIVERED, Status.BOUNCED),
+}
+NO_SUCH_ADDRESS = {RejectReason.BOUNCED, RejectReason.INVALID}
+
+
+@receiver(tracking)
+def note_report(event: AnymailTrackingEvent, esp_name: str, **_: Any) -> None:
+    """Move the row, leave an event, and suppress the address after a hard bounce or a complaint.
+
+    A report of an unknown mail is logged and not refused, or the provider would send it for days.
+    """
+    kind = KINDS.get(event.event_type)
+    if kind is None:  # opened, clicked and the like
+        return
+    email = Email.objects.filter(message_id=event.message_id or None).first()
+    if email is None:
+        logger.warning(
+            "email_report_unknown", provider=esp_name, report=kind, message_id=event.message_id
+        )
+        return
+    detail = describe(event)
+    with transaction.atomic():
+        _event, new = EmailEvent.objects.get_or_create(
+            provider_report=fingerprint(event, esp_name),
+            defaults={"email": email, "kind": kind, "detail": detail},
+        )
+        if new and kind in REPLACES:
+            Email.objects.filter(pk=email.pk, status__in=REPLACES[kind]).update(status=kind)
+        if new and (reason := reason_to_suppress(event, esp_name)):
+            Suppression.objects.get_or_create(
+                address=email.address, defaults={"reason": reason, "detail": detail}
+            )
+    logger.info("email_reported", provider=esp_name, report=kind, email_id=str(email.pk), new=new)
+
+
+def reason_to_suppress(event: AnymailTrackingEvent, esp_name: str) -> Suppression.Reason | None:
+    """Return why the address must not be written to again, or None if it may.
+
+    A full mailbox or a server that is away is no reason. Anymail gives such a soft bounce the same
+    type as a hard one for some providers, whose own words then decide.
+    """
+    if event.event_type == EventType.COMPLAINED:
+        return Suppression.Reason.COMPLAINT
+    if event.event_type != EventType.BOUNCED or event.reject_reason not in NO_SUCH_ADDRESS:
+        return None
+    said = event.esp_event
+    match esp_name:
+        case "Brevo" | "Mandrill":
+            soft = said["event"] == "soft_bounce"
+        case "Postmark":
+            soft = said.get("Type") == "SoftBounce"
+        case _:
+            soft = False
+    return None if soft else Suppression.Reason.BOUNCE
+
+
+def fingerprint(event: AnymailTrackingEvent, esp_name: str) -> str:
+    """Return the same text for the same report, also where the provider gives it no id."""
+    when = event.timestamp.isoformat() if event.timestamp else ""
+    parts = [esp_name, event.event_type, event.message_id, event.event_id or when]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def describe(event: AnymailTrackingEvent) -> str:
+    """Say what the provider said, no longer than a screen."""
+    said = (event.reject_reason, event.description, event.mta_response)
+    return " ".join(dict.fromkeys(str(part) for part in said if part))[:2000]
