@@ -12,13 +12,50 @@ FOLDER = "{{ cookiecutter.project_slug }}"
 AUTHOR = "{{ cookiecutter.__author_name }}"
 AUTHOR_EMAIL = "{{ cookiecutter.author_email }}"
 
+PROVIDER = "{{ cookiecutter.email_provider }}"
 QUEUES = "{{ cookiecutter.queues }}"
+USE_CHANNELS = "{{ cookiecutter.use_channels }}"
+USE_EXAMPLES = "{{ cookiecutter.use_examples }}"
+USE_FLOWER = "{{ cookiecutter.use_flower }}"
+DEPLOYMENT = "{{ cookiecutter.deployment }}"
+CI = "{{ cookiecutter.ci }}"
 
 # Path: whether it stays for these answers.
 PARTS: dict[str, bool] = {
+    ".dockerignore": DEPLOYMENT in {"compose", "kubernetes"},
+    ".github": CI == "github",
+    ".gitlab-ci.yml": CI == "gitlab",
+    "Dockerfile": DEPLOYMENT in {"compose", "kubernetes"},
+    "apps/contact": USE_EXAMPLES == "True",
+    "apps/live": USE_CHANNELS == "True",
+    "compose.yaml": DEPLOYMENT == "compose",
+    "config/asgi.py": USE_CHANNELS == "True",
+    "config/flower.py": USE_FLOWER == "True",
+    "deploy": DEPLOYMENT != "compose",
+    "deploy/kubernetes": DEPLOYMENT == "kubernetes",
+    "deploy/systemd": DEPLOYMENT == "systemd",
+    "deploy/systemd/flower.service": USE_FLOWER == "True",
     "docs/queues_by_priority.md": QUEUES == "by_priority",
     "docs/queues_by_workload.md": QUEUES == "by_workload",
     "docs/queues_single.md": QUEUES == "single",
+    "tests/providers/amazon_ses.py": PROVIDER == "amazon_ses",
+    "tests/providers/brevo.py": PROVIDER == "brevo",
+    "tests/providers/mailersend.py": PROVIDER == "mailersend",
+    "tests/providers/mailgun.py": PROVIDER == "mailgun",
+    "tests/providers/mailjet.py": PROVIDER == "mailjet",
+    "tests/providers/mailtrap.py": PROVIDER == "mailtrap",
+    "tests/providers/mandrill.py": PROVIDER == "mandrill",
+    "tests/providers/postal.py": PROVIDER == "postal",
+    "tests/providers/postmark.py": PROVIDER == "postmark",
+    "tests/providers/resend.py": PROVIDER == "resend",
+    "tests/providers/scaleway.py": PROVIDER == "scaleway",
+    "tests/providers/sendgrid.py": PROVIDER == "sendgrid",
+    "tests/providers/sparkpost.py": PROVIDER == "sparkpost",
+    "tests/providers/unisender_go.py": PROVIDER == "unisender_go",
+    "tests/providers": PROVIDER != "smtp",
+    "tests/test_flower.py": USE_FLOWER == "True",
+    "tests/test_provider.py": PROVIDER != "smtp",
+    "tests/test_provider_reports.py": PROVIDER not in {"smtp", "scaleway"},
     "tests/test_queues_by_priority.py": QUEUES == "by_priority",
     "tests/test_queues_by_workload.py": QUEUES == "by_workload",
 }

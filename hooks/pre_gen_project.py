@@ -10,8 +10,29 @@ from collections.abc import Iterator
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 CHOICES = {
-    "email_provider": ["smtp"],
+    "email_provider": [
+        "smtp",
+        "amazon_ses",
+        "brevo",
+        "mailersend",
+        "mailgun",
+        "mailjet",
+        "mailtrap",
+        "mandrill",
+        "postal",
+        "postmark",
+        "resend",
+        "scaleway",
+        "sendgrid",
+        "sparkpost",
+        "unisender_go",
+    ],
     "queues": ["by_workload", "by_priority", "single"],
+    "use_channels": ["True", "False"],
+    "use_flower": ["True", "False"],
+    "use_examples": ["True", "False"],
+    "deployment": ["compose", "kubernetes", "systemd"],
+    "ci": ["github", "gitlab", "none"],
 }
 LONGEST = {  # characters
     "project_name": 100,

@@ -283,6 +283,7 @@ def processes_environment(environment: Mapping[str, str], port: int, url: str) -
     """
     programs = Path(sys.executable).parent
     defaults = {
+        "DJANGO_SETTINGS_MODULE": "config.settings.local",
         "FRONTEND_URL": f"http://localhost:{port}",
         "PYTHONUNBUFFERED": "1",
         # A worker gives back what it has not finished, at once: nobody waits for a deployment.

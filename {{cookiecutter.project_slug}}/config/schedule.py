@@ -26,4 +26,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(hour="3", minute="17"),
         "options": {"expire_seconds": 3600},
     },
+    # % if cookiecutter.use_examples
+    "clean up old contact submissions": {
+        "task": "contact.cleanup_old_submissions",
+        "schedule": crontab(hour="2", minute="0"),
+        "options": {"expire_seconds": 3600},
+    },
+    # % endif
 }

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.utils.module_loading import import_string
 
 from apps.pages.views import home
@@ -11,9 +11,13 @@ admin.site.site_header = admin.site.site_title = settings.SERVICE_NAME
 
 urlpatterns = [
     path("", home, name="home"),
+    # % if cookiecutter.use_examples
+    path("contact/", include("apps.contact.urls")),
+    # % endif
     path("admin/", admin.site.urls),
 ]
 
 if settings.EMAIL_WEBHOOK:
     report = import_string(settings.EMAIL_WEBHOOK).as_view()
-    urlpatterns.append(path("webhooks/email/tracking/", report, name="email_webhook"))
+    webhooks = [path("tracking/", report, name="email_webhook")]
+    urlpatterns.append(path("webhooks/email/", include(webhooks)))

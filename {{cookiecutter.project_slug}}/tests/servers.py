@@ -199,23 +199,23 @@ def django_db_modify_db_settings_xdist_suffix() -> None:
     """Leave the database's name alone: the worker is told it, and no two processes share it."""
 
 
-@pytest.fixture
-def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """A database in which each write is committed, for workers and threads to see.
+@pytest.fixture(scope="session", autouse=True)
+def quick_clean_up() -> None:
+    """Let tests with `django_db(transaction=True)` delete their rows instead of flushing.
 
-    Deleting the few rows afterwards takes a tenth of what a flush takes, after which pytest-django's
-    `transactional_db` makes all permissions anew.
+    A flush takes ten times as long, since all permissions are made anew after it.
     """
     from django.contrib.auth.models import Permission  # noqa: PLC0415 - needs Django's settings
     from django.contrib.contenttypes.models import ContentType  # noqa: PLC0415 - the same
-    from django.db import connection, transaction  # noqa: PLC0415 - the same
+    from django.db import transaction  # noqa: PLC0415 - the same
+    from django.test import TransactionTestCase  # noqa: PLC0415 - the same
 
-    with django_db_blocker.unblock():
-        yield
+    def delete_rows(_case: TransactionTestCase) -> None:
         with transaction.atomic():
             for model in set(django.apps.apps.get_models()) - {ContentType, Permission}:
                 model._base_manager.all().delete()
-        connection.close()
+
+    TransactionTestCase._fixture_teardown = delete_rows  # type: ignore[attr-defined]
 
 
 @pytest.fixture

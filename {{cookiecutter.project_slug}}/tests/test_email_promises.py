@@ -15,7 +15,7 @@ from apps.mail.tasks import requeue_stuck_emails
 from tests import probes
 from tests.workers import CONCURRENCY, wait_until
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def has_status(email: Email, status: str) -> Callable[[], bool]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_the_page_answers_while_redis_is_away(admin_client, redis_server):

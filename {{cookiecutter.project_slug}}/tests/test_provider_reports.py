@@ -83,20 +83,19 @@ def test_the_same_report_twice_counts_once(provider, email, post, report):
     assert Suppression.objects.count() <= 1
 
 
-def test_a_complaint_after_the_delivery_is_a_complaint(provider, email, post):
-    post(provider.delivered(email.message_id))
-    post(provider.complained(email.message_id))
+def test_a_delivery_does_not_hide_a_bounce_that_came_first(provider, email, post):
+    post(provider.hard_bounce(email.message_id))
     post(provider.delivered(email.message_id))
 
     email.refresh_from_db()
-    assert email.status == "complained"
-    assert [event.kind for event in email.events.all()] == ["delivered", "complained"]
+    assert email.status == "bounced"
+    assert [event.kind for event in email.events.all()] == ["bounced", "delivered"]
 
 
 def test_a_report_of_an_unknown_mail_is_logged_and_accepted(provider, email, post, caplog):
     Email.objects.update(message_id="another")
 
-    response = post(provider.complained(email.message_id))
+    response = post(provider.hard_bounce(email.message_id))
 
     assert 200 <= response.status_code < 300
     assert "email_report_unknown" in caplog.text

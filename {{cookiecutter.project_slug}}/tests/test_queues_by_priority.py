@@ -8,7 +8,7 @@ from tests.workers import Worker, wait_until
 
 LOW = 1000  # messages that wait
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What the layout by workload promises."""
 
 import pytest
-from celery import current_app
 
 from apps.mail.models import Email
 from apps.mail.services import send_email
@@ -10,17 +9,17 @@ from tests.workers import Worker, wait_until
 
 HALF_AN_HOUR = 1800  # seconds
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def workers(worker):
-    """The running worker without the reports, and one for these alone, with a single process."""
-    reports = Worker("reports", concurrency=1)
-    reports.start()
-    current_app.control.cancel_consumer("reports", reply=True, limit=1)
-    yield worker, reports
-    for one in (worker, reports):
+    worker.kill()
+    workers = [Worker("reports", concurrency=1), Worker("emails", concurrency=1)]
+    for one in workers:
+        one.start()
+    yield workers
+    for one in workers:
         one.kill()
 
 

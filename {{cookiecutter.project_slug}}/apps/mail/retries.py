@@ -11,8 +11,10 @@ from django.conf import settings
 
 PERMANENT = 500  # SMTP replies from here on
 SERVER_ERROR = 500  # HTTP answers from here on
-# Of the service's own key, not of the mail: it waits until that is mended. The others pass.
-UNAUTHORIZED, REQUEST_TIMEOUT, TOO_MANY_REQUESTS = 401, 408, 429
+# Of the service's own key, not of the mail: it waits until that is mended. The others pass, such as
+# MailerSend's 421 during its maintenance.
+UNAUTHORIZED, REQUEST_TIMEOUT, MISDIRECTED_REQUEST, TOO_MANY_REQUESTS = 401, 408, 421, 429
+PASSING_STATUSES = {UNAUTHORIZED, REQUEST_TIMEOUT, MISDIRECTED_REQUEST, TOO_MANY_REQUESTS}
 MULTIPLE_CHOICES = 300  # HTTP answers below it are successes
 PASSING = (AnymailConfigurationError, OSError, SoftTimeLimitExceeded, smtplib.SMTPException)
 
@@ -39,15 +41,15 @@ def is_temporary(error: BaseException) -> bool:
 def is_passing(error: AnymailAPIError) -> bool:
     """Tell whether an HTTP API may take later what it has not taken now.
 
-    401, 408, 429 and 5xx say so (RFC 9110, RFC 6585). Where a success could not be read, the error
-    has a cause: whoever answered was perhaps not the provider.
+    401, 408, 421, 429 and 5xx say so (RFC 9110, RFC 6585). Where a success could not be read, the
+    error has a cause: whoever answered was perhaps not the provider.
     """
     status = http_status(error)
     if status is None:
         return True
     if status < MULTIPLE_CHOICES:
         return error.__cause__ is not None
-    return status in {UNAUTHORIZED, REQUEST_TIMEOUT, TOO_MANY_REQUESTS} or status >= SERVER_ERROR
+    return status in PASSING_STATUSES or status >= SERVER_ERROR
 
 
 def http_status(error: AnymailAPIError) -> int | None:

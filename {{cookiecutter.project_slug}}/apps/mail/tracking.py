@@ -5,6 +5,7 @@ Anymail's webhook views have looked at the provider's secret or signature by the
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -33,7 +34,26 @@ REPLACES = {
     Kind.BOUNCED: (Status.SENDING, Status.SENT, Status.DELIVERED, Status.FAILED),
     Kind.COMPLAINED: (Status.SENDING, Status.SENT, Status.DELIVERED, Status.BOUNCED),
 }
-NO_SUCH_ADDRESS = {RejectReason.BOUNCED, RejectReason.INVALID}
+# Anymail gives a soft bounce the same type as a hard one for these, or gives no reason; what the
+# provider itself says decides.
+IS_HARD: dict[str, Callable[[Any], bool]] = {
+    "Amazon SES": lambda said: said["bounce"]["bounceType"] == "Permanent",
+    "Brevo": lambda said: said["event"] == "hard_bounce",
+    "MailerSend": lambda said: said["data"]["type"] == "hard_bounced",
+    "Mailjet": lambda said: bool(said.get("hard_bounce")),
+    "Mailtrap": lambda said: said.get("bounce_category", "badrecipient") == "badrecipient",
+    "Mandrill": lambda said: said["event"] == "hard_bounce",
+    "Postmark": lambda said: said.get("Type") == "HardBounce",
+    "Resend": lambda said: said["data"]["bounce"].get("type", "Permanent") == "Permanent",
+    "SendGrid": lambda said: said.get("type") == "bounce",
+    # https://support.sparkpost.com/docs/deliverability/bounce-classification-codes
+    "SparkPost": lambda said: next(iter(said["msys"].values()))["bounce_class"] in {"10", "30"},
+    # https://godocs.unisender.ru/email-statuses
+    "Unisender Go": lambda said: (
+        said["delivery_info"]["delivery_status"]
+        in {"err_mailbox_discarded", "err_unreachable", "err_user_inactive", "err_user_unknown"}
+    ),
+}
 
 
 @receiver(tracking)
@@ -69,22 +89,17 @@ def note_report(event: AnymailTrackingEvent, esp_name: str, **_: Any) -> None:
 def reason_to_suppress(event: AnymailTrackingEvent, esp_name: str) -> Suppression.Reason | None:
     """Return why the address must not be written to again, or None if it may.
 
-    A full mailbox or a server that is away is no reason. Anymail gives such a soft bounce the same
-    type as a hard one for some providers, whose own words then decide.
+    A full mailbox or a server that is away is no reason.
     """
     if event.event_type == EventType.COMPLAINED:
         return Suppression.Reason.COMPLAINT
-    if event.event_type != EventType.BOUNCED or event.reject_reason not in NO_SUCH_ADDRESS:
+    if event.event_type != EventType.BOUNCED:
         return None
-    said = event.esp_event
-    match esp_name:
-        case "Brevo" | "Mandrill":
-            soft = said["event"] == "soft_bounce"
-        case "Postmark":
-            soft = said.get("Type") == "SoftBounce"
-        case _:
-            soft = False
-    return None if soft else Suppression.Reason.BOUNCE
+    if is_hard := IS_HARD.get(esp_name):
+        hard = is_hard(event.esp_event)
+    else:
+        hard = event.reject_reason in {RejectReason.BOUNCED, RejectReason.INVALID}
+    return Suppression.Reason.BOUNCE if hard else None
 
 
 def fingerprint(event: AnymailTrackingEvent, esp_name: str) -> str:

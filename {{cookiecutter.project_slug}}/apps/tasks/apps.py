@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -5,4 +7,7 @@ class TasksConfig(AppConfig):
     name = "apps.tasks"
 
     def ready(self) -> None:
+        # Shared tasks belong to this Celery app, whoever calls them. Were it imported by the package
+        # `config`, it would choose the settings before wsgi.py and asgi.py can.
+        import_module("config.celery")
         from apps.tasks import broker, checks, dead_letters  # noqa: F401, PLC0415 - models have to be loaded

@@ -33,6 +33,12 @@ INSTALLED_APPS = [
     "apps.tasks",
     "apps.mail",
     "apps.pages",
+    # % if cookiecutter.use_examples
+    "apps.contact",
+    # % endif
+    # % if cookiecutter.use_channels
+    "apps.live",
+    # % endif
 ]
 
 MIDDLEWARE = [
@@ -49,6 +55,9 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
+# % if cookiecutter.use_channels
+ASGI_APPLICATION = "config.asgi.application"
+# % endif
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -91,6 +100,33 @@ CACHES = {
     }
 }
 
+# % if cookiecutter.use_channels
+CHANNEL_LAYERS = {
+    "default": {
+        # One connection per process and nothing kept: who was away reads the database.
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            "hosts": [
+                {
+                    "address": env.str("CHANNEL_LAYER_URL", default=REDIS_URL),
+                    "socket_connect_timeout": 1,  # second; a live message is worth no longer wait
+                }
+            ],
+            # What is published is heard in all databases of a Redis.
+            "prefix": "{{ cookiecutter.project_slug }}",
+        },
+    }
+}
+
+# % endif
+# % if cookiecutter.use_flower
+# In a container, whose network is its own, 0.0.0.0.
+FLOWER_ADDRESS = env.str("FLOWER_ADDRESS", default="127.0.0.1")
+FLOWER_PORT = env.int("FLOWER_PORT", default=5555)
+# `name:password`, several separated by commas. Without one, only Flower itself does not start.
+FLOWER_BASIC_AUTH = env.list("FLOWER_BASIC_AUTH", default=[])
+
+# % endif
 AUTH_USER_MODEL = "users.User"
 SILENCED_SYSTEM_CHECKS = [
     # The address is unique in any letter case, by a constraint that this check does not see.

@@ -4,109 +4,110 @@ from datetime import timedelta
 from typing import Any
 
 from config.queues import route_of
-from config.settings.env import env, provider_setting
+from config.settings.env import env
 
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # seconds for one step of a conversation
 
 # Names as django-anymail documents them.
-EMAIL_BACKEND: str
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 EMAIL_WEBHOOK: str | None = None  # the view that takes the provider's reports
 ANYMAIL: dict[str, Any] = {}
 # % if cookiecutter.email_provider == "amazon_ses"
-EMAIL_BACKEND = "anymail.backends.amazon_ses.EmailBackend"
+EMAIL_BACKEND = "apps.mail.amazon_ses.AmazonSESBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.amazon_ses.AmazonSESTrackingWebhookView"
 # boto3 finds the credentials by itself: in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or by role.
 ANYMAIL = {
     "AMAZON_SES_CLIENT_PARAMS": {
-        "region_name": provider_setting("AWS_DEFAULT_REGION"),
+        "region_name": env.of_provider("AWS_DEFAULT_REGION"),
         "config": {
             "connect_timeout": EMAIL_TIMEOUT,
             "read_timeout": EMAIL_TIMEOUT,
             "retries": {"total_max_attempts": 1},  # attempts are counted in the row
         },
     },
-    "WEBHOOK_SECRET": provider_setting("WEBHOOK_SECRET"),
+    "WEBHOOK_SECRET": env.of_provider("WEBHOOK_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "brevo"
 EMAIL_BACKEND = "apps.mail.backends.BrevoBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.brevo.BrevoTrackingWebhookView"
 ANYMAIL = {
-    "BREVO_API_KEY": provider_setting("BREVO_API_KEY"),
-    "WEBHOOK_SECRET": provider_setting("WEBHOOK_SECRET"),
+    "BREVO_API_KEY": env.of_provider("BREVO_API_KEY"),
+    "WEBHOOK_SECRET": env.of_provider("WEBHOOK_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "mailersend"
 EMAIL_BACKEND = "apps.mail.backends.MailerSendBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.mailersend.MailerSendTrackingWebhookView"
+EMAIL_WEBHOOK = "apps.mail.webhooks.MailerSendWebhookView"
 ANYMAIL = {
-    "MAILERSEND_API_TOKEN": provider_setting("MAILERSEND_API_TOKEN"),
-    "MAILERSEND_SIGNING_SECRET": provider_setting("MAILERSEND_SIGNING_SECRET"),
+    "MAILERSEND_API_TOKEN": env.of_provider("MAILERSEND_API_TOKEN"),
+    "MAILERSEND_SIGNING_SECRET": env.of_provider("MAILERSEND_SIGNING_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "mailgun"
 EMAIL_BACKEND = "anymail.backends.mailgun.EmailBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.mailgun.MailgunTrackingWebhookView"
 ANYMAIL = {
-    "MAILGUN_API_KEY": provider_setting("MAILGUN_API_KEY"),
-    "MAILGUN_WEBHOOK_SIGNING_KEY": provider_setting("MAILGUN_WEBHOOK_SIGNING_KEY"),
+    "MAILGUN_API_KEY": env.of_provider("MAILGUN_API_KEY"),
+    "MAILGUN_API_URL": env.str("MAILGUN_API_URL", default="https://api.mailgun.net/v3"),
+    "MAILGUN_WEBHOOK_SIGNING_KEY": env.of_provider("MAILGUN_WEBHOOK_SIGNING_KEY"),
 }
 # % endif
 # % if cookiecutter.email_provider == "mailjet"
-EMAIL_BACKEND = "anymail.backends.mailjet.EmailBackend"
+EMAIL_BACKEND = "apps.mail.backends.MailjetBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.mailjet.MailjetTrackingWebhookView"
 ANYMAIL = {
-    "MAILJET_API_KEY": provider_setting("MAILJET_API_KEY"),
-    "MAILJET_SECRET_KEY": provider_setting("MAILJET_SECRET_KEY"),
-    "WEBHOOK_SECRET": provider_setting("WEBHOOK_SECRET"),
+    "MAILJET_API_KEY": env.of_provider("MAILJET_API_KEY"),
+    "MAILJET_SECRET_KEY": env.of_provider("MAILJET_SECRET_KEY"),
+    "WEBHOOK_SECRET": env.of_provider("WEBHOOK_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "mailtrap"
-EMAIL_BACKEND = "anymail.backends.mailtrap.EmailBackend"
+EMAIL_BACKEND = "apps.mail.backends.MailtrapBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.mailtrap.MailtrapTrackingWebhookView"
 ANYMAIL = {
-    "MAILTRAP_API_TOKEN": provider_setting("MAILTRAP_API_TOKEN"),
-    "MAILTRAP_SIGNING_SECRET": provider_setting("MAILTRAP_SIGNING_SECRET"),
+    "MAILTRAP_API_TOKEN": env.of_provider("MAILTRAP_API_TOKEN"),
+    "MAILTRAP_TRACKING_SECRET": env.of_provider("MAILTRAP_TRACKING_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "mandrill"
-EMAIL_BACKEND = "anymail.backends.mandrill.EmailBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.mandrill.MandrillCombinedWebhookView"
+EMAIL_BACKEND = "apps.mail.backends.MandrillBackend"
+EMAIL_WEBHOOK = "apps.mail.webhooks.MandrillWebhookView"
 ANYMAIL = {
-    "MANDRILL_API_KEY": provider_setting("MANDRILL_API_KEY"),
-    "MANDRILL_WEBHOOK_KEY": provider_setting("MANDRILL_WEBHOOK_KEY"),
+    "MANDRILL_API_KEY": env.of_provider("MANDRILL_API_KEY"),
+    "MANDRILL_WEBHOOK_KEY": env.of_provider("MANDRILL_WEBHOOK_KEY"),
 }
 # % endif
 # % if cookiecutter.email_provider == "postal"
-EMAIL_BACKEND = "anymail.backends.postal.EmailBackend"
+EMAIL_BACKEND = "apps.mail.backends.PostalBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.postal.PostalTrackingWebhookView"
 ANYMAIL = {
-    "POSTAL_API_URL": provider_setting("POSTAL_API_URL"),
-    "POSTAL_API_KEY": provider_setting("POSTAL_API_KEY"),
-    "POSTAL_WEBHOOK_KEY": provider_setting("POSTAL_WEBHOOK_KEY"),
+    "POSTAL_API_URL": env.of_provider("POSTAL_API_URL"),
+    "POSTAL_API_KEY": env.of_provider("POSTAL_API_KEY"),
+    "POSTAL_WEBHOOK_KEY": env.of_provider("POSTAL_WEBHOOK_KEY"),
 }
 # % endif
 # % if cookiecutter.email_provider == "postmark"
 EMAIL_BACKEND = "anymail.backends.postmark.EmailBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.postmark.PostmarkTrackingWebhookView"
 ANYMAIL = {
-    "POSTMARK_SERVER_TOKEN": provider_setting("POSTMARK_SERVER_TOKEN"),
-    "WEBHOOK_SECRET": provider_setting("WEBHOOK_SECRET"),
+    "POSTMARK_SERVER_TOKEN": env.of_provider("POSTMARK_SERVER_TOKEN"),
+    "WEBHOOK_SECRET": env.of_provider("WEBHOOK_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "resend"
 EMAIL_BACKEND = "apps.mail.backends.ResendBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.resend.ResendTrackingWebhookView"
 ANYMAIL = {
-    "RESEND_API_KEY": provider_setting("RESEND_API_KEY"),
-    "RESEND_SIGNING_SECRET": provider_setting("RESEND_SIGNING_SECRET"),
+    "RESEND_API_KEY": env.of_provider("RESEND_API_KEY"),
+    "RESEND_SIGNING_SECRET": env.of_provider("RESEND_SIGNING_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "scaleway"
-EMAIL_BACKEND = "anymail.backends.scaleway.EmailBackend"
+EMAIL_BACKEND = "apps.mail.backends.ScalewayBackend"
 ANYMAIL = {
-    "SCALEWAY_SECRET_KEY": provider_setting("SCALEWAY_SECRET_KEY"),
-    "SCALEWAY_PROJECT_ID": provider_setting("SCALEWAY_PROJECT_ID"),
+    "SCALEWAY_SECRET_KEY": env.of_provider("SCALEWAY_SECRET_KEY"),
+    "SCALEWAY_PROJECT_ID": env.of_provider("SCALEWAY_PROJECT_ID"),
     "SCALEWAY_REGION": env.str("SCALEWAY_REGION", default="fr-par"),
 }
 # % endif
@@ -114,25 +115,26 @@ ANYMAIL = {
 EMAIL_BACKEND = "apps.mail.backends.SendGridBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.sendgrid.SendGridTrackingWebhookView"
 ANYMAIL = {
-    "SENDGRID_API_KEY": provider_setting("SENDGRID_API_KEY"),
-    "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": provider_setting(
+    "SENDGRID_API_KEY": env.of_provider("SENDGRID_API_KEY"),
+    "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": env.of_provider(
         "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY"
     ),
 }
 # % endif
 # % if cookiecutter.email_provider == "sparkpost"
-EMAIL_BACKEND = "anymail.backends.sparkpost.EmailBackend"
+EMAIL_BACKEND = "apps.mail.backends.SparkPostBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.sparkpost.SparkPostTrackingWebhookView"
 ANYMAIL = {
-    "SPARKPOST_API_KEY": provider_setting("SPARKPOST_API_KEY"),
-    "WEBHOOK_SECRET": provider_setting("WEBHOOK_SECRET"),
+    "SPARKPOST_API_KEY": env.of_provider("SPARKPOST_API_KEY"),
+    "SPARKPOST_API_URL": env.str("SPARKPOST_API_URL", default="https://api.sparkpost.com/api/v1/"),
+    "WEBHOOK_SECRET": env.of_provider("WEBHOOK_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "unisender_go"
 EMAIL_BACKEND = "apps.mail.backends.UnisenderGoBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.unisender_go.UnisenderGoTrackingWebhookView"
 ANYMAIL = {
-    "UNISENDER_GO_API_KEY": provider_setting("UNISENDER_GO_API_KEY"),
+    "UNISENDER_GO_API_KEY": env.of_provider("UNISENDER_GO_API_KEY"),
     "UNISENDER_GO_API_URL": env.str(
         "UNISENDER_GO_API_URL", default="https://go1.unisender.ru/ru/transactional/api/v1/"
     ),
@@ -142,12 +144,13 @@ ANYMAIL |= {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT}
 
 # smtp://user:password@host:25, smtp+tls://…:587 (STARTTLS), smtp+ssl://…:465
 # % if cookiecutter.email_provider == "smtp"
-vars().update(env.email_url("EMAIL_URL"))
+EMAIL_URL = env.str("EMAIL_URL")
 # % endif
 # % if cookiecutter.email_provider != "smtp"
-if env.str("EMAIL_URL", default=""):  # instead of the provider, as in development and tests
-    vars().update(env.email_url("EMAIL_URL"))
+EMAIL_URL = env.str("EMAIL_URL", default="")  # instead of the provider, as in development
 # % endif
+if EMAIL_URL:
+    vars().update(env.email_url("EMAIL_URL"))
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", default=EMAIL_BACKEND)
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="noreply@{{ cookiecutter.domain_name }}")

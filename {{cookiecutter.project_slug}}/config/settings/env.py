@@ -10,21 +10,25 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 # What the service writes on a developer's machine: SQLite, Redis, the address of that Redis.
 VAR_DIR = BASE_DIR / "var"
 
-env = environ.Env()
+
+class Environment(environ.Env):  # type: ignore[misc]
+    """The environment, with a rule for what an email provider gave."""
+
+    def of_provider(self, name: str) -> str:
+        """Return a key, a secret or the like of the email provider.
+
+        It may be missing where EMAIL_URL sends mail elsewhere. A random text stands for it then,
+        since with an empty one anybody could sign the provider's reports.
+
+        Raises:
+            ImproperlyConfigured: it is needed and missing.
+        """
+        elsewhere = self.str("EMAIL_URL", default="")
+        value: str = self.str(name, default=secrets.token_hex() if elsewhere else self.NOTSET)
+        return value
 
 
-def provider_setting(name: str) -> str:
-    """Return what the email provider gave, such as its key.
-
-    It may be missing where EMAIL_URL sends mail elsewhere. A random text stands for it then, since
-    with an empty one anybody could sign the provider's reports.
-
-    Raises:
-        ImproperlyConfigured: it is needed and missing.
-    """
-    elsewhere = env.str("EMAIL_URL", default="")
-    value: str = env.str(name, default=secrets.token_hex() if elsewhere else env.NOTSET)
-    return value
+env = Environment()
 
 
 def redis_database(url: str, offset: int) -> str:

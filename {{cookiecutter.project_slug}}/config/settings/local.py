@@ -12,7 +12,7 @@ os.environ.setdefault("WORKER_SOFT_SHUTDOWN_TIMEOUT", "2")  # seconds; a reload 
 # `make dev` writes down which Redis it took, so that every other terminal finds the same.
 if (noted := VAR_DIR / "redis-url").exists():
     os.environ.setdefault("REDIS_URL", noted.read_text().strip())
-# Without an SMTP server, a mail counts as sent and is read in the admin.
+# Unless .env names a server, a mail counts as sent and is read in the admin.
 os.environ.setdefault("EMAIL_URL", "dummymail://")
 
 from config.settings.base import *  # noqa: E402

@@ -59,11 +59,15 @@ class Provider:
         accept: answers that a mail was accepted.
         message_id: by which the provider names the mail that it accepted: in its answer or, if
             the sender gave the name, in the request.
-        refuse: answers that a mail is refused for good, with HTTP 4xx.
+        refuse: answers that a mail is refused for good.
         rejects: further answers that say that the mail was not taken, each with a word for a
             test's name, such as "a suppressed recipient" or "an error with status 200".
+        passes: answers that mean "later", since they pass, or wait until the account is in order,
+            each with a word for a test's name. The mail stays queued.
+        had: answers that the provider has had the mail before, which counts as success, or None.
         only_status: whether a successful answer has no content that could be garbage.
-        delivered, hard_bounce, complained: reports about a message id.
+        delivered, hard_bounce: reports about a message id.
+        complained: the same, or None if the provider reports no complaints.
         soft_bounce: reports that a mail was given up though the address may be good, or None.
         put_off: reports that the provider will try again, or None.
         forged: returns reports like `delivered`, unsigned, signed with another secret, or changed
@@ -80,6 +84,8 @@ class Provider:
     message_id: Callable[[Mail], str]
     refuse: Callable[[], Response]
     rejects: dict[str, Callable[[], Response]] = field(default_factory=dict)
+    passes: dict[str, Callable[[], Response]] = field(default_factory=dict)
+    had: Callable[[], Response] | None = None
     only_status: bool = False
     delivered: Callable[[str], Report] | None = None
     hard_bounce: Callable[[str], Report] | None = None

@@ -29,6 +29,7 @@ def api_error(status):
         (TimeoutError("slow"), True),
         (ConnectionResetError("reset"), True),
         (SoftTimeLimitExceeded(), True),
+        (api_error(421), True),
         (api_error(429), True),
         (api_error(503), True),
         (api_error(400), False),

@@ -53,7 +53,7 @@ def test_only_the_holder_of_the_lease_writes_the_outcome():
     assert (row.status, row.lease_token, row.lease_until) == ("sent", None, None)
 
 
-@pytest.mark.usefixtures("committed_db")
+@pytest.mark.django_db(transaction=True)
 def test_of_many_claims_at_once_one_wins():
     pk = make().pk
     together, won = threading.Barrier(8), []

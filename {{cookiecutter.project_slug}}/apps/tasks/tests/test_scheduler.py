@@ -5,7 +5,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from apps.tasks.scheduler import DECLARED, DeclaredScheduler
 
-pytestmark = pytest.mark.usefixtures("committed_db")  # the scheduler closes connections
+pytestmark = pytest.mark.django_db(transaction=True)  # the scheduler closes connections
 
 
 def start_beat():

@@ -1,0 +1,206 @@
+"""The space of all answers to the questions with choices, rendered in memory.
+
+A file is rendered once for each set of the answers that it names; the same text is kept once. What
+Cookiecutter itself would do with it is proven by `test_projects.py`, which compares the two.
+"""
+
+import ast
+import fnmatch
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cookiecutter.generate import apply_overwrites_to_context, generate_context
+from cookiecutter.prompt import prompt_for_config
+from cookiecutter.utils import create_env_with_context
+
+from tests.conftest import PROJECT
+
+NAMED = re.compile(r"cookiecutter\.(\w+)")
+CODED = (
+    "email_provider",
+    "queues",
+    "use_channels",
+    "use_flower",
+    "use_examples",
+    "deployment",
+    "ci",
+)
+WORDS = {
+    "use_channels": {True: "Channels", False: "no Channels"},
+    "use_flower": {True: "Flower", False: "no Flower"},
+    "use_examples": {True: "examples", False: "no examples"},
+    "ci": {"none": "no CI"},
+}
+
+Answers = dict[str, Any]
+Tree = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One answer to each of the questions with choices."""
+
+    answers: tuple[tuple[str, Any], ...]
+
+    @cached_property
+    def words(self) -> str:
+        """The combination as a person would say it: the name of its test."""
+        return ", ".join(str(WORDS.get(name, {}).get(value, value)) for name, value in self.answers)
+
+    @cached_property
+    def command(self) -> str:
+        """What renders the combination, from the template's folder."""
+        pairs = " ".join(f"{name}={value}" for name, value in self.answers)
+        return f"cookiecutter . --no-input --output-dir /tmp {pairs}"
+
+
+@dataclass
+class Template:
+    """A template that is rendered in memory.
+
+    Args:
+        root: the folder with cookiecutter.json.
+    """
+
+    root: Path
+    rendered: dict[tuple[Any, ...], str] = field(default_factory=dict)
+
+    @cached_property
+    def questions(self) -> dict[str, Any]:
+        """The content of cookiecutter.json."""
+        content: dict[str, Any] = json.loads(
+            (self.root / "cookiecutter.json").read_text(encoding="utf-8")
+        )
+        return content
+
+    @cached_property
+    def combinations(self) -> list[Combination]:
+        """All of them, in the order of the questions."""
+        choices = {name: self.choices(name) for name in CODED}
+        return [
+            Combination(tuple(zip(choices, values, strict=True)))
+            for values in itertools.product(*choices.values())
+        ]
+
+    def choices(self, question: str) -> list[Any]:
+        """Return what may be answered to a question with choices."""
+        default = self.questions[question]
+        return [True, False] if isinstance(default, bool) else list(default)
+
+    def context(self, answers: Answers) -> Answers:
+        """Return what Cookiecutter makes of answers: all variables, the private ones too."""
+        context = generate_context(str(self.root / "cookiecutter.json"))
+        apply_overwrites_to_context(context["cookiecutter"], dict(answers))
+        return dict(prompt_for_config(context, no_input=True))
+
+    @cached_property
+    def environment(self) -> Any:
+        """Cookiecutter's own Jinja environment for this template."""
+        return create_env_with_context(generate_context(str(self.root / "cookiecutter.json")))
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """The text of every file of the project by its path; a file that is no text is an error."""
+        folder = self.root / PROJECT
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in paths}
+
+    def is_copied(self, path: str) -> bool:
+        """Say whether Cookiecutter copies a file instead of rendering it."""
+        patterns = self.questions["_copy_without_render"]
+        return any(fnmatch.fnmatch(path, pattern) for pattern in patterns)
+
+    @cached_property
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """The questions that decide the text of each file, by its path; () for a copied one."""
+        return {
+            path: () if self.is_copied(path) else self.questions_in(text)
+            for path, text in self.sources.items()
+        }
+
+    def questions_in(self, text: str) -> tuple[str, ...]:
+        """Return the questions with choices that a template names, also through private variables."""
+        names, found = set(NAMED.findall(text)), set()
+        while names:
+            name = names.pop()
+            if name in CODED:
+                found.add(name)
+            elif isinstance(source := self.questions[name], str):
+                names |= set(NAMED.findall(source))
+        return tuple(name for name in CODED if name in found)
+
+    @cached_property
+    def compiled(self) -> dict[str, Any]:
+        """Each rendered file as Jinja's template."""
+        return {
+            path: self.environment.from_string(text)
+            for path, text in self.sources.items()
+            if not self.is_copied(path)
+        }
+
+    def text(self, path: str, context: Answers) -> str:
+        """Return a file as it is rendered for a context."""
+        if path not in self.compiled:
+            return self.sources[path]
+        key = (path, *(context[name] for name in self.named[path]))
+        if key not in self.rendered:
+            self.rendered[key] = self.compiled[path].render(cookiecutter=context)
+        return self.rendered[key]
+
+    @cached_property
+    def parts(self) -> tuple[dict[str, Any], Any]:
+        """The post hook's table: the templates of the names in it, and the code of the table."""
+        hook = ast.parse((self.root / "hooks/post_gen_project.py").read_text(encoding="utf-8"))
+        names: dict[str, Any] = {}
+        for statement in hook.body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    source = ast.unparse(value)
+                    if "cookiecutter." in source:
+                        names[name] = self.environment.from_string(source)
+                case ast.AnnAssign(target=ast.Name(id="PARTS"), value=ast.Dict() as table):
+                    code = compile(ast.Expression(table), "PARTS", "eval")
+        return names, code
+
+    def dropped(self, context: Answers) -> list[str]:
+        """Return the files and folders that the post hook removes for a context."""
+        templates, code = self.parts
+        names = {
+            name: eval(template.render(cookiecutter=context))
+            for name, template in templates.items()
+        }
+        return [path for path, stays in eval(code, names).items() if not stays]
+
+    def tree(self, context: Answers) -> Tree:
+        """Return the text of each file of the project that a context renders, by its path."""
+        gone = self.dropped(context)
+        folders = tuple(f"{path}/" for path in gone)
+        return {
+            path: self.text(path, context)
+            for path in self.sources
+            if path not in gone and not path.startswith(folders)
+        }
+
+    def trees(self) -> Iterator[tuple[Combination, Tree]]:
+        """Yield each combination with its project."""
+        base = self.context({})
+        private = {name: self.environment.from_string(source) for name, source in self.private()}
+        for combination in self.combinations:
+            context = {**base, **dict(combination.answers)}
+            for name, template in private.items():
+                context[name] = template.render(cookiecutter=context)
+            yield combination, self.tree(context)
+
+    def private(self) -> list[tuple[str, str]]:
+        """Return the private variables that depend on a question with choices."""
+        return [
+            (name, source)
+            for name, source in self.questions.items()
+            if name.startswith("__") and isinstance(source, str) and self.questions_in(source)
+        ]

@@ -1,0 +1,26 @@
+"""The contact form."""
+
+from django import forms
+
+from apps.contact.models import Submission
+from apps.mail.services import checked_address
+
+
+class ContactForm(forms.ModelForm):
+    """What a visitor has to fill in."""
+
+    class Meta:
+        model = Submission
+        fields = ("name", "email", "subject", "message")
+        widgets = {
+            "name": forms.TextInput({"autocomplete": "name"}),
+            "email": forms.EmailInput({"autocomplete": "email"}),
+            "message": forms.Textarea({"rows": 8}),
+        }
+
+    def clean_email(self) -> str:
+        """Refuse what Django takes for an address and mail does not, such as `ann@[127.0.0.1]`."""
+        try:
+            return checked_address("email", self.cleaned_data["email"])
+        except ValueError as error:
+            raise forms.ValidationError("Enter an address that can be written to.") from error

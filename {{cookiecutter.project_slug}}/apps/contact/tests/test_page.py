@@ -1,0 +1,147 @@
+import re
+import time
+
+import pytest
+from django.core.cache import cache
+
+from apps.contact import services
+from apps.contact.models import Submission
+from apps.mail.models import Email
+
+pytestmark = pytest.mark.django_db
+
+WRITTEN = {
+    "name": "Ann",
+    "email": "ann@example.com",
+    "subject": "Opening hours",
+    "message": "When are you open?",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_messages_so_far():
+    cache.clear()
+
+
+@pytest.fixture
+def send(client):
+    def send(address="192.0.2.1", **changes):
+        return client.post("/contact/", WRITTEN | changes, REMOTE_ADDR=address)
+
+    return send
+
+
+def test_every_field_has_a_label(client):
+    page = client.get("/contact/").text
+
+    assert "pages/style.css" in page
+    for control in ("id_name", "id_email", "id_subject", "id_message", "website"):
+        assert f'id="{control}"' in page
+        assert f'<label for="{control}">' in page
+
+
+def test_a_message_is_saved_confirmed_and_thanked_for(client, send):
+    response = send()
+
+    submission = Submission.objects.get()
+    assert {name: getattr(submission, name) for name in WRITTEN} == WRITTEN
+    assert Email.objects.get().to == "ann@example.com"
+    assert response.url == "/contact/thanks/"
+    assert "Thank you" in client.get(response.url).text
+
+
+def test_without_redis_the_visitor_is_thanked_and_the_mail_waits(
+    send, redis_server, caplog, django_capture_on_commit_callbacks
+):
+    redis_server.stop()
+    started = time.monotonic()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        response = send()
+
+    assert time.monotonic() - started < 1
+    assert "broker_unreachable" in caplog.text
+    assert response.status_code == 302
+    assert Email.objects.get().status == "queued"
+
+
+def test_mistakes_are_listed_and_tied_to_their_fields(send):
+    page = send(email="ann", name="").text
+
+    assert "Error:" in page
+    assert re.search(r'<section [^>]*tabindex="-1" autofocus>', page)
+    for field in ("name", "email"):
+        assert f'<a href="#id_{field}">' in page
+        assert re.search(rf'aria-describedby="id_{field}_error"[^>]* id="id_{field}"', page)
+        assert f'id="id_{field}_error"' in page
+    assert "When are you open?" in page
+    assert not Submission.objects.exists()
+
+
+def test_an_address_that_no_mail_reaches_is_a_mistake_and_not_a_crash(send, monkeypatch):
+    def refuse(argument, address):
+        raise ValueError(f"{argument}: {address!r} is not an email address")
+
+    # Which addresses these are depends on Python's own parser.
+    monkeypatch.setattr("apps.contact.forms.checked_address", refuse)
+
+    assert "Enter an address that can be written to." in send().text
+
+
+def test_an_error_on_the_way_leaves_neither_message_nor_mail(send, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("the last step fails")
+
+    monkeypatch.setattr(services, "send_emails", fail)
+
+    with pytest.raises(RuntimeError):
+        send()
+    assert not Submission.objects.exists()
+    assert not Email.objects.exists()
+
+
+@pytest.mark.parametrize("changes", [{}, {"email": "not an address"}], ids=["valid", "invalid"])
+def test_a_bot_is_thanked_and_ignored(send, caplog, changes):
+    caplog.set_level("INFO")
+
+    response = send(website="https://example.com", **changes)
+
+    assert (response.status_code, response.url) == (302, "/contact/thanks/")
+    assert "contact_bot_ignored" in caplog.text
+    assert not Submission.objects.exists()
+    assert not Email.objects.exists()
+
+
+def test_the_sixth_message_of_an_hour_is_refused_and_not_lost(send):
+    assert [send().status_code for _ in range(5)] == [302] * 5
+
+    refused = send()
+
+    assert refused.status_code == 429
+    assert "5 messages within an hour" in refused.text
+    assert "When are you open?" in refused.text
+    assert Submission.objects.count() == 5
+    assert send(address="192.0.2.2").status_code == 302
+
+
+def test_mistakes_do_not_count(send):
+    for _ in range(6):
+        send(email="ann")
+
+    assert send().status_code == 302
+
+
+def test_a_forged_header_makes_nobody_somebody_else(client):
+    codes = [
+        client.post("/contact/", WRITTEN, headers={"X-Forwarded-For": f"192.0.2.{n}"}).status_code
+        for n in range(6)
+    ]
+
+    assert codes == [302] * 5 + [429]
+
+
+def test_without_a_cache_nobody_is_held_up(send, redis_server, caplog):
+    redis_server.stop()
+
+    assert [send().status_code for _ in range(6)] == [302] * 6
+    assert "contact_limit_off" in caplog.text

@@ -1,0 +1,71 @@
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from apps.contact import tasks
+from apps.contact.models import Submission
+from apps.contact.tasks import RETENTION, cleanup_old_submissions
+from config.schedule import SCHEDULE
+
+DAY = timedelta(days=1)
+OLD = RETENTION + DAY
+
+
+@pytest.fixture
+def make(db):
+    def make(subject, age, **fields):
+        return Submission.objects.create(subject=subject, created_at=Now() - age, **fields)
+
+    return make
+
+
+def test_what_is_read_and_old_leaves_and_all_else_stays(make):
+    make("read and old", OLD, read_at=Now())
+    make("unread and old", OLD)
+    make("read and young", RETENTION - DAY, read_at=Now())
+
+    assert cleanup_old_submissions() == 1
+
+    assert {submission.subject for submission in Submission.objects.all()} == {
+        "unread and old",
+        "read and young",
+    }
+
+
+def test_a_second_run_finds_nothing_to_do(make):
+    make("read and old", OLD, read_at=Now())
+
+    assert [cleanup_old_submissions(), cleanup_old_submissions()] == [1, 0]
+
+
+def test_many_leave_in_batches(make, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(tasks, "DELETED_AT_ONCE", 2)
+    for number in range(5):
+        make(f"number {number}", OLD, read_at=Now())
+
+    with django_assert_num_queries(4 + 3):  # looks and deletes
+        assert cleanup_old_submissions() == 5
+
+
+def test_the_cleanup_does_not_read_the_whole_table(make):
+    Submission.objects.bulk_create(Submission(subject=str(n)) for n in range(500))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE contact_submission")
+
+    plan = (
+        Submission.objects.filter(read_at__isnull=False, created_at__lt=Now() - RETENTION)
+        .order_by("created_at")
+        .explain()
+    )
+
+    assert "contact_read_by_age" in plan
+
+
+def test_it_runs_every_night():
+    entries = [
+        entry for entry in SCHEDULE.values() if entry["task"] == cleanup_old_submissions.name
+    ]
+
+    assert [(entry["schedule"].hour, entry["schedule"].minute) for entry in entries] == [({2}, {0})]
