@@ -20,10 +20,11 @@ export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-fast test-in-place test-template lint format clean
+.PHONY: help install demo test test-fast test-in-place test-combinations test-trees test-array
+.PHONY: test-template lint format clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 install: .venv/installed ## Install what is missing into .venv
 
@@ -32,7 +33,9 @@ demo: .venv/installed ## Render a project, start it, and watch a mail arrive (ON
 
 test: lint test-in-place test-template ## Run all checks and tests, as in CI (ARGS="-k mail")
 
-test-fast: lint test-in-place ## Run the checks, and the project's tests in place
+test-fast: lint ## Run the checks, the project's tests in place, and the default render
+	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=postgresql $(IN_PLACE) $(ARGS)
+	$(BIN)/$(PYTEST) tests/test_render.py $(ARGS)
 
 # In place, the last layout of the queues holds, by workload.
 IN_PLACE = --ignore=tests/test_queues_by_priority.py
@@ -41,8 +44,23 @@ test-in-place: .venv/installed
 	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=postgresql $(IN_PLACE) $(ARGS)
 	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=sqlite $(IN_PLACE) $(ARGS)
 
+test-combinations: .venv/installed ## Check the files of all 3,240 combinations
+	$(BIN)/$(PYTEST) tests/test_combinations.py $(ARGS)
+
+test-trees: .venv/installed ## Test the 180 distinct Python trees (ARGS=--every-test: all tests of each)
+	$(BIN)/$(PYTEST) tests/test_trees.py $(TWO) $(ARGS)
+
+test-array: .venv/installed ## Start projects in which each two answers meet, and send a mail in each
+	$(BIN)/$(PYTEST) tests/test_covering_array.py $(TWO) $(ARGS)
+
+# Two at a time, each test on whichever process is free.
+TWO = --numprocesses=2 --dist=worksteal --max-worker-restart=0
+# What measures time runs alone, before the rest.
+TIMED = tests/test_render_cost.py
+
 test-template: .venv/installed
-	$(BIN)/$(PYTEST) tests $(ARGS)
+	$(BIN)/$(PYTEST) $(TIMED) $(ARGS)
+	$(BIN)/$(PYTEST) tests --ignore=$(TIMED) --complete $(TWO) $(ARGS)
 
 lint: .venv/installed ## Check style, types, imports and templates, of the project in place
 	$(BIN)/ruff check hooks scripts tests

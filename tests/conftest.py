@@ -26,6 +26,69 @@ Cookiecutter = Callable[..., subprocess.CompletedProcess[str]]
 Hook = Callable[[str], dict[str, Any]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the caller ask for more."""
+    parser.addoption(
+        "--every-test", action="store_true", help="run all tests of each of the 180 trees"
+    )
+    parser.addoption(
+        "--complete", action="store_true", help="fail unless each combination, tree and row passed"
+    )
+
+
+PARTS = {  # of the proof: how the names of their tests begin, and what they are
+    "tests/test_combinations.py::test_the_files_of_a_combination_fit_together[": "combinations",
+    "tests/test_trees.py::test_a_tree_passes_djangos_checks_and_its_own_tests[": "distinct trees",
+    "tests/test_covering_array.py::test_a_project_starts_and_delivers_a_mail[": "started projects",
+}
+FIGURES = ("distinct files", "tests in the trees")
+
+
+def passed(reporter: Any) -> dict[str, int]:
+    """Return how many tests of each part of the proof have passed."""
+    names = [report.nodeid for report in reporter.stats.get("passed", ())]
+    return {part: sum(name.startswith(prefix) for name in names) for prefix, part in PARTS.items()}
+
+
+def figures(reporter: Any) -> dict[str, int]:
+    """Return the sums of the figures that tests have noted with `record_property`."""
+    noted = [pair for report in reporter.stats.get("passed", ()) for pair in report.user_properties]
+    return {figure: sum(value for name, value in noted if name == figure) for figure in FIGURES}
+
+
+def expected() -> dict[str, int]:
+    """Return how many tests each part of the proof has."""
+    from tests import test_combinations, test_covering_array, test_trees  # noqa: PLC0415 - a cycle
+
+    return {
+        "combinations": len(test_combinations.COMBINATIONS),
+        "distinct trees": len(test_trees.TREES),
+        "started projects": len(test_covering_array.ARRAY),
+    }
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say how much was proven, and what is missing."""
+    found = passed(terminalreporter)
+    if any(found.values()):
+        terminalreporter.section("proof")
+        for what, count in {**found, **figures(terminalreporter)}.items():
+            terminalreporter.line(f"{count:>6,} {what}")
+    if config.getoption("complete"):
+        for what, count in expected().items():
+            if found[what] != count:
+                terminalreporter.line(f"missing: {count - found[what]:,} of {count:,} {what}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that should be complete and is not."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    is_controller = not hasattr(session.config, "workerinput")
+    if session.config.getoption("complete") and is_controller and passed(reporter) != expected():
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep git and Cookiecutter away from the configuration of whoever runs the tests."""
@@ -59,7 +122,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bake(cookies_session: Cookies, template: Path) -> Bake:
     """Return a function that renders a project from the answers given to it."""
 
-    def bake(**answers: str) -> Path:
+    def bake(**answers: Any) -> Path:
         result = cookies_session.bake(extra_context=answers, template=str(template))
         assert result.exception is None
         # An unknown question is ignored in silence, so look whether the answers arrived.

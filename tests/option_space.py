@@ -125,15 +125,15 @@ class Template:
         }
 
     def questions_in(self, text: str) -> tuple[str, ...]:
-        """Return the questions with choices that a template names, also through private variables."""
+        """Return the questions that a template names, also through private variables."""
         names, found = set(NAMED.findall(text)), set()
         while names:
             name = names.pop()
-            if name in CODED:
+            if name.startswith("_"):
+                names |= set(NAMED.findall(self.questions[name]))
+            else:
                 found.add(name)
-            elif isinstance(source := self.questions[name], str):
-                names |= set(NAMED.findall(source))
-        return tuple(name for name in CODED if name in found)
+        return tuple(sorted(found))
 
     @cached_property
     def compiled(self) -> dict[str, Any]:
@@ -156,12 +156,13 @@ class Template:
     @cached_property
     def parts(self) -> tuple[dict[str, Any], Any]:
         """The post hook's table: the templates of the names in it, and the code of the table."""
-        hook = ast.parse((self.root / "hooks/post_gen_project.py").read_text(encoding="utf-8"))
+        text = (self.root / "hooks/post_gen_project.py").read_text(encoding="utf-8")
+        hook = ast.parse(text)
         names: dict[str, Any] = {}
         for statement in hook.body:
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                    source = ast.unparse(value)
+                    source = ast.get_source_segment(text, value) or ""
                     if "cookiecutter." in source:
                         names[name] = self.environment.from_string(source)
                 case ast.AnnAssign(target=ast.Name(id="PARTS"), value=ast.Dict() as table):
@@ -198,9 +199,9 @@ class Template:
             yield combination, self.tree(context)
 
     def private(self) -> list[tuple[str, str]]:
-        """Return the private variables that depend on a question with choices."""
+        """Return the private variables and their templates."""
         return [
             (name, source)
             for name, source in self.questions.items()
-            if name.startswith("__") and isinstance(source, str) and self.questions_in(source)
+            if name.startswith("__") and isinstance(source, str)
         ]

@@ -81,7 +81,9 @@ class Run:
             self.process = subprocess.Popen(
                 command,
                 cwd=terminal.folder,
-                env=terminal.environment | {"PORT": str(self.port)} | environment,
+                env=terminal.environment
+                | {"PORT": str(self.port), "FLOWER_PORT": str(free_port())}
+                | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

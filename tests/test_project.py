@@ -29,9 +29,8 @@ def make(project: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@LAYOUTS
-def test_its_own_tests_pass_on_postgresql_and_on_sqlite(bake: Bake, queues: str) -> None:
-    output = make(bake(queues=queues), "test")
+def test_its_own_tests_pass_on_postgresql_and_on_sqlite(bake: Bake) -> None:
+    output = make(bake(), "test")
 
     summaries = re.findall(r"^=+ (.* in [\d.]+s).* =+$", output, re.MULTILINE)
     print(*summaries, sep="\n")

