@@ -54,7 +54,7 @@ test-array: .venv/installed ## Start projects in which each two answers meet, an
 	$(BIN)/$(PYTEST) tests/test_covering_array.py $(TWO) $(ARGS)
 
 # Two at a time, each test on whichever process is free.
-TWO = --numprocesses=2 --dist=worksteal --max-worker-restart=0
+TWO = --numprocesses=2 --dist=worksteal
 # What measures time runs alone, before the rest.
 TIMED = tests/test_render_cost.py
 

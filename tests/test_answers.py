@@ -190,7 +190,7 @@ def test_choice_that_does_not_exist_is_refused_in_a_replay(
 def test_template_syntax_that_is_typed_is_refused(
     typed: str, cookiecutter: Cookiecutter, tmp_path: Path
 ) -> None:
-    answers = ["My Service", "my_service", typed, "", "", "", "", "", ""]
+    answers = ["My Service", "my_service", typed, *([""] * 11)]
     done = cookiecutter(typed="\n".join(answers) + "\n")
     assert done.returncode == 1
     assert list(complaints(done.stderr)) == ["description"]
@@ -204,6 +204,18 @@ def test_template_syntax_on_the_command_line_is_run_by_cookiecutter(
     assert done.returncode == 0
     settings = tmp_path / "my_service/config/settings/base.py"
     assert setting(settings, "SERVICE_DESCRIPTION") == "49"
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_there"),
+    [("Y", True), ("yes", True), ("1", True), ("n", False), ("false", False)],
+)
+def test_yes_and_no_may_be_said_in_many_ways(
+    cookiecutter: Cookiecutter, tmp_path: Path, answer: str, is_there: bool
+) -> None:
+    done = cookiecutter("--no-input", f"use_flower={answer}")
+    assert done.returncode == 0
+    assert (tmp_path / "my_service/config/flower.py").exists() is is_there
 
 
 def test_existing_folder_is_left_alone(cookiecutter: Cookiecutter, tmp_path: Path) -> None:
@@ -258,11 +270,12 @@ def test_good_answers_pass_the_linter_and_the_formatter(odd_project: Path) -> No
 def test_every_question_has_a_label_and_a_check(hook: Hook) -> None:
     questions = {name: value for name, value in QUESTIONS.items() if not name.startswith("_")}
     choices = {name: value for name, value in questions.items() if isinstance(value, list)}
+    switches = {name: ["True", "False"] for name, value in questions.items() if value is True}
     labels = QUESTIONS["__prompts__"]
     checks = hook("pre_gen_project")
     assert list(labels) == list(questions)
     assert all(list(labels[name]) == ["__prompt__", *value] for name, value in choices.items())
-    assert checks["CHOICES"] == choices
+    assert checks["CHOICES"] == choices | switches
     assert [*checks["LONGEST"], *checks["CHOICES"]] == list(questions)
 
 

@@ -13,7 +13,8 @@ AUTHOR = {
     for role in ("AUTHOR", "COMMITTER")
     for part, value in (("NAME", "A team"), ("EMAIL", "team@example.com"))
 }
-HIGHEST_RATIO = 1.8
+# It grows with the files: Cookiecutter compiles the path of each as a template of its own.
+HIGHEST_RATIO = 2.3
 
 
 def seconds_to_render(template: Path, output: Path) -> float:
