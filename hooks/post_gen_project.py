@@ -1,9 +1,10 @@
 """Finishes a rendered project: drops what was not chosen, starts git, writes .env, says what next."""
 
-# Without pathlib and secrets, whose imports take 4 and 10 ms of the few that rendering may cost.
+# Without pathlib, whose import takes some of the few milliseconds that rendering may cost.
 # ruff: noqa: PTH107, PTH109, PTH110, PTH112, PTH118, PTH120, PTH123
 
 import os
+import secrets
 import subprocess
 import sys
 
@@ -74,11 +75,15 @@ GIT_SETTINGS = (
 # Set while a hook of another repository runs, which is not the one to commit to.
 OTHER_REPOSITORY = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
 
+# Command or file: what it is for, and whether it is for these answers.
 NEXT_STEPS = (
-    (f"cd {FOLDER}", ""),
-    ("make dev", "start everything on this machine"),
-    ("make test", "run the tests"),
-    ("make help", "list all commands"),
+    (f"cd {FOLDER}", "", True),
+    ("make dev", "start everything on this machine", True),
+    ("make up", "start everything in containers", DEPLOYMENT == "compose"),
+    ("make test", "run the tests", True),
+    ("make help", "list all commands", True),
+    ("docs/email.md", f"what {PROVIDER} needs to deliver mail", True),
+    ("docs/deploying.md", f"how it gets to {DEPLOYMENT}", DEPLOYMENT != "compose"),
 )
 
 
@@ -153,8 +158,7 @@ def write_environment() -> None:
     first, *others = example.split("change-me")
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(first)
-        # The bytes that secrets.token_hex would give.
-        file.writelines(os.urandom(32).hex() + other for other in others)
+        file.writelines(secrets.token_hex(32) + other for other in others)
 
 
 def say_what_next() -> None:
@@ -162,8 +166,9 @@ def say_what_next() -> None:
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.name != "nt"
     bold, plain = ("\033[1;32m", "\033[0m") if coloured else ("", "")
     print("\nThe project is ready. What next:\n")
-    for command, purpose in NEXT_STEPS:
-        print(f"  {bold}{command:<12}{plain}{purpose}".rstrip())
+    for command, purpose, is_for_these_answers in NEXT_STEPS:
+        if is_for_these_answers:
+            print(f"  {bold}{command:<19}{plain}{purpose}".rstrip())
 
 
 if __name__ == "__main__":

@@ -168,23 +168,27 @@ def test_kustomizations_name_files_that_are_there(trees: dict[Combination, Tree]
             assert named == present - {f"{folder}kustomization.yaml"}, combination.command
 
 
-def test_a_fault_in_one_rare_combination_is_found_and_named(template: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "template"
-    shutil.copytree(template, broken)
+def with_fault(template: Path, folder: Path, lines: str) -> Template:
+    """Return a copy of the template that has a fault in the settings of one rare combination."""
+    shutil.copytree(template, folder)
     rare = (
         'cookiecutter.email_provider == "mailjet" and cookiecutter.queues == "by_priority"'
         " and not cookiecutter.use_channels"
     )
-    with (broken / PROJECT / "config/settings/base.py").open("a", encoding="utf-8") as settings:
-        settings.write(f"# % if {rare}\ndef f(:\n# % endif\n")
+    with (folder / PROJECT / "config/settings/base.py").open("a", encoding="utf-8") as settings:
+        settings.write(f"# % if {rare}\n{lines}\n# % endif\n")
+    return Template(folder)
 
-    trees = dict(Template(broken).trees())
+
+def test_a_fault_in_one_rare_combination_is_found_and_named(template: Path, tmp_path: Path) -> None:
+    trees = dict(with_fault(template, tmp_path / "broken", "def f(:").trees())
 
     guilty = [
         (path, combination)
         for (path, text), combination in distinct_files(trees).items()
         if path.endswith(".py") and not parses(text)
     ]
+
     assert guilty
     for path, combination in guilty:
         assert path == "config/settings/base.py"
@@ -194,18 +198,11 @@ def test_a_fault_in_one_rare_combination_is_found_and_named(template: Path, tmp_
 def test_a_missing_part_in_one_rare_combination_is_found_and_named(
     template: Path, tmp_path: Path
 ) -> None:
-    broken = tmp_path / "template"
-    shutil.copytree(template, broken)
-    rare = (
-        'cookiecutter.email_provider == "mailjet" and cookiecutter.queues == "by_priority"'
-        " and not cookiecutter.use_channels"
-    )
-    with (broken / PROJECT / "config/settings/base.py").open("a", encoding="utf-8") as settings:
-        settings.write(f"# % if {rare}\nfrom config.nowhere import anything\n# % endif\n")
+    space = with_fault(template, tmp_path / "broken", "from config.nowhere import anything")
 
     guilty = {
         combination: found
-        for combination, tree in Template(broken).trees()
+        for combination, tree in space.trees()
         if (found := list(faults(tree, dict(combination.answers))))
     }
 

@@ -270,6 +270,7 @@ def test_next_steps_are_said_without_colours_to_a_pipe(
     assert re.findall(r"^  (cd my_service|make \w+)", said, re.MULTILINE) == [
         "cd my_service",
         "make dev",
+        "make up",
         "make test",
         "make help",
     ]
@@ -336,3 +337,13 @@ def test_network_guard_ends_a_program_that_is(step: str, network_guard: dict[str
     )
     assert done.returncode == 97
     assert done.stderr.startswith("network: socket.")
+
+
+def test_what_comes_next_names_the_commands_for_these_answers(
+    cookiecutter: Cookiecutter, tmp_path: Path
+) -> None:
+    compose = cookiecutter("--no-input").stdout
+    units = cookiecutter("--no-input", "project_slug=b", "deployment=systemd", "ci=none").stdout
+
+    assert ("make up" in compose, "make up" in units) == (True, False)
+    assert "how it gets to systemd" in units
