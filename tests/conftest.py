@@ -41,7 +41,7 @@ PARTS = {  # of the proof: how the names of their tests begin, and what they are
     "tests/test_trees.py::test_a_tree_passes_djangos_checks_and_its_own_tests[": "distinct trees",
     "tests/test_covering_array.py::test_a_project_starts_and_delivers_a_mail[": "started projects",
 }
-FIGURES = ("distinct files", "tests in the trees")
+FIGURES = ("distinct files", "tests in the trees", "trees that were run again")
 
 
 def passed(reporter: Any) -> dict[str, int]:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -198,21 +199,28 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
 
     telling = [*TELLING, *(path for path in OF_PROVIDER if path.startswith("tests/"))]
     everything = runs_all_tests(tree) or request.config.getoption("every_test")
-    output = run(
-        tree,
+    tests = (
+        []
+        if everything
+        else [path for path in telling if (project / path.partition("::")[0]).exists()]
+    )
+    command = (
         "-m",
         "pytest",
         *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
         "--database=postgresql",
         "--reuse-db",
-        *(
-            []
-            if everything
-            else [path for path in telling if (project / path.partition("::")[0]).exists()]
-        ),
-        cwd=project,
-        env={**environment, "TEST_DATABASE_URL": database.format(name=f"examples_{examples}")},
+        *tests,
     )
+    url = database.format(name=f"examples_{examples}")
+    options = {"cwd": project, "env": {**environment, "TEST_DATABASE_URL": url}}
+    try:
+        output = run(tree, *command, **options)
+    except AssertionError as failure:
+        # A shared machine may stand still for seconds. The second run counts, and the report says so.
+        warnings.warn(f"run again: {tree.words}: {str(failure)[-800:]}", stacklevel=1)
+        record_property("trees that were run again", 1)
+        output = run(tree, *command, **options)
     summary = re.search(r"^=+ (\d+) passed in [\d.]+s =+$", output, re.MULTILINE)
     assert summary, output
     record_property("tests in the trees", int(summary[1]))
