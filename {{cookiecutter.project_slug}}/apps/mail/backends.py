@@ -4,6 +4,7 @@ Delivery is at least once. Where a provider recognises a request that it has had
 sender name the message, the name is the row's id.
 """
 
+from abc import abstractmethod
 from typing import Any
 from uuid import UUID
 
@@ -79,9 +80,9 @@ class TakesDuplicates:
         return found
 
     @staticmethod
+    @abstractmethod
     def is_duplicate(response: Response) -> bool:
         """Tell whether the provider has had the message before."""
-        raise NotImplementedError
 
 
 class DoubtsAnswers:
@@ -294,9 +295,9 @@ class NamedByRow:
             for recipient in self.message_ids:
                 self.message_ids[recipient] = key
 
+    @abstractmethod
     def named_parts(self) -> list[dict[str, Any]]:
         """Return the parts of the request that hold the id."""
-        raise NotImplementedError
 
 
 class SendGridPayload(NamedByRow, sendgrid.SendGridPayload):  # type: ignore[misc]
