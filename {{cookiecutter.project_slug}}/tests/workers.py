@@ -12,8 +12,6 @@ from contextlib import suppress
 import pytest
 from celery import current_app
 
-from tests import probes
-
 # Workers need not know of each other; asking around costs a second at every start.
 OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
 # Tasks that only tests have.
@@ -98,6 +96,8 @@ def running_worker(request: pytest.FixtureRequest) -> Iterator[Worker | None]:
 @pytest.fixture
 def worker(running_worker: Worker) -> Worker:
     """The running worker; a test may kill it."""
+    from tests import probes  # noqa: PLC0415 - needs Django's settings
+
     probes.forget()
     running_worker.wait()
     return running_worker
