@@ -80,7 +80,7 @@ def queues_of(options: str) -> set[str]:
 
 def database_of(url: str) -> tuple[Any, ...]:
     """Return which database of which Redis a URL leads to."""
-    parts = parse_url(url)
+    parts = parse_url(url)  # type: ignore[no-untyped-call]
     host = parts.get("host", "localhost")
     place = parts.get("path") or (SAME_HOST.get(host, host), parts.get("port", 6379))
     return (place, parts.get("db", 0))
