@@ -114,24 +114,16 @@ def test_a_task_that_runs_too_long_is_a_dead_letter(worker):
     assert FailedTask.objects.get(pk=result.id).error_type == "TimeLimitExceeded"
 
 
-def test_a_task_that_kills_its_pool_process_is_set_aside(worker):
-    result = probes.deadly.delay()
+def test_tasks_that_kill_their_pool_processes_are_set_aside(worker):
+    durable, plain = probes.deadly.delay(), probes.plain_deadly.delay()
     behind = probes.durable.delay("behind")
 
     wait_until(has_status(behind, "done"))
-    wait_until(has_status(result, "failed"))
+    wait_until(lambda: FailedTask.objects.count() == 2)
 
-    assert probes.ran().count("deadly") == 3
-    assert FailedTask.objects.get(pk=result.id).error_type == "WorkersLostError"
-
-
-def test_a_plain_task_that_kills_its_pool_process_is_set_aside(worker):
-    result = probes.plain_deadly.delay()
-
-    wait_until(FailedTask.objects.filter(pk=result.id).exists)
-
-    assert probes.ran().count("deadly plain") == 3
-    assert FailedTask.objects.get(pk=result.id).error_type == "WorkersLostError"
+    assert sorted(probes.ran()) == ["behind", *["deadly"] * 3, *["deadly plain"] * 3]
+    failed = FailedTask.objects.filter(error_type="WorkersLostError")
+    assert {str(task.pk) for task in failed} == {durable.id, plain.id}
 
 
 def test_a_durable_chain_runs_in_order(worker):
