@@ -25,3 +25,5 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.5
 # Seconds instead of minutes, so that a test sees a lease run out and a retry come.
 EMAIL_LEASE = timedelta(seconds=1)
 EMAIL_RETRY_FIRST = EMAIL_RETRY_MARGIN = timedelta(seconds=0.1)
+BEAT_LEASE = timedelta(seconds=1)
+BEAT_FOLLOWER_INTERVAL = 0.1
