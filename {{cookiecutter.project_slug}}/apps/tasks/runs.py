@@ -82,7 +82,8 @@ def record(
     )
     # A chain's link that is published again has the same id, and its row is there already.
     TaskRun.objects.bulk_create([run], ignore_conflicts=True)
-    transaction.on_commit(partial(ring, run, delay))
+    # Robust: whatever goes wrong here, the row is there, and the sweeper rings.
+    transaction.on_commit(partial(ring, run, delay), robust=True)
     return run
 
 

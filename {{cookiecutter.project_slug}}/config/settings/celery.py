@@ -69,7 +69,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     # costs a request less than a second. Workers wait longer: config/celery.py.
     "socket_connect_timeout": 0.5,
     "socket_timeout": 0.5,
-    # A publisher tries to connect once. Workers and Beat have a loop of their own for this.
+    # A publisher tries to connect once. Workers have a loop of their own, Beat looks again soon.
     "max_retries": 0,
     "socket_keepalive": True,
     "health_check_interval": 5,
@@ -86,6 +86,10 @@ CELERY_TASK_PUBLISH_RETRY = False
 
 CELERY_BEAT_SCHEDULER = "apps.tasks.scheduler:DeclaredScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE
-CELERY_BEAT_SYNC_EVERY = 1  # save each tick: a Beat that is killed fires none twice
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until a change in the admin is seen
+# Any number of Beats may run; one leads, the others wait. The leader renews its lease three times
+# in this time, so one slow answer costs it nothing, and a crash is over well within 30 s.
+BEAT_LEASE = timedelta(seconds=15)
+# Seconds between two looks of a Beat that waits: a leader that stops hands over this soon.
+BEAT_FOLLOWER_INTERVAL = 1.0
 DJANGO_CELERY_BEAT_TZ_AWARE = True
