@@ -18,6 +18,8 @@ from tests import probes
 OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
 # Tasks that only tests have.
 OPTIONS += ["--include", "tests.probes"]
+# Twice as many signs of life, so that their end is noticed in half the time.
+OPTIONS += ["--heartbeat-interval", "1"]  # second
 CONCURRENCY = 2  # processes
 COMMAND = [sys.executable, "-m", "celery", "-A", "config", "worker", *OPTIONS]
 PATIENCE = 20.0  # seconds until a test that waits gives up

@@ -5,6 +5,8 @@ from typing import Any
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from apps.tasks import liveness
+
 DECLARED = "Declared in config/schedule.py; changes of the time made here are overwritten."
 
 
@@ -21,6 +23,11 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
             name__in=self.app.conf.beat_schedule
         ).delete()
         super().setup_schedule()
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        """Send what is due, at least every `beat_max_loop_interval`, and show that Beat lives."""
+        liveness.give_sign()
+        return super().tick(*args, **kwargs)
 
     def update_from_dict(self, mapping: dict[str, dict[str, Any]]) -> None:
         """Insert or update entries; those that are declared get the mark, Celery's own do not."""
