@@ -1,6 +1,7 @@
 """Tasks that only tests have: they go where their names send them, and tell when they ran."""
 
 import time
+from typing import Any
 
 import redis
 from celery import current_app, shared_task
@@ -46,3 +47,12 @@ def report(seconds: float = 0) -> None:
 def patience() -> None:
     """Tell how many seconds this worker waits for its broker."""
     note(str(current_app.conf.broker_transport_options["socket_timeout"]))
+
+
+@shared_task(bind=True, base=Task, name="tests.work")
+def work(self: Any, name: str, seconds: float = 0) -> None:
+    """A task that takes as long as it is told, but no time when it was given back once."""
+    again = self.request.delivery_info["redelivered"]
+    note(f"{name} begins again" if again else f"{name} begins")
+    time.sleep(0 if again else seconds)
+    note(f"{name} ends")

@@ -76,6 +76,14 @@ class Worker:
         self.log.seek(0)
         return self.log.read()
 
+    def replace(self) -> None:
+        """Start the next worker and SIGTERM this one, as a release does; return when it has ended."""
+        process, log = self.process, self.log
+        self.start()
+        process.terminate()
+        process.wait(PATIENCE)
+        log.close()
+
     def kill(self) -> None:
         """SIGKILL the worker and its pool, as the kernel does when memory runs out."""
         with suppress(ProcessLookupError):
