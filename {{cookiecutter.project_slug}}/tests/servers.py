@@ -67,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "DATABASE_URL": database.result(),
             "REDIS_URL": broker.result(),
             "EMAIL_URL": f"smtp://127.0.0.1:{smtp.port}",
+            "HEALTH_DIRECTORY": str(directory / "health"),
         }
         # Dropping a database whose server is thrown away is waste.
         config.option.reuse_db = "TEST_DATABASE_URL" not in os.environ

@@ -32,6 +32,8 @@ from tests.servers import stack
 OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
 # Tasks that only tests have.
 OPTIONS += ["--include", "tests.probes"]
+# Twice as many signs of life, so that their end is noticed in half the time.
+OPTIONS += ["--heartbeat-interval", "1"]  # second
 CONCURRENCY = 2  # processes
 PATIENCE = 20.0  # seconds until a test that waits gives up
 # Elsewhere, a copy of a process that has used the system's libraries may crash.
@@ -44,6 +46,15 @@ def wait_until(condition: Callable[[], object], patience: float = PATIENCE) -> N
     while not condition():
         assert time.monotonic() < deadline, f"waited {patience:g} s for {condition}"
         time.sleep(0.02)
+
+
+def exists(process: int) -> bool:
+    """Whether a process is there."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def listens(address: str, port: int) -> bool:
@@ -182,11 +193,7 @@ class Worker:
 
     def is_alive(self) -> bool:
         """Whether the worker's process is there."""
-        try:
-            os.kill(self.group, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        return exists(self.group)
 
     def is_ready(self) -> bool:
         """Whether the worker consumes; fails with its log if it has ended."""
@@ -197,6 +204,14 @@ class Worker:
         """What the worker has printed so far."""
         self.log.seek(0)
         return self.log.read()
+
+    def replace(self) -> None:
+        """Start the next worker and SIGTERM this one, as a release does; return when it has ended."""
+        group, log = self.group, self.log
+        self.start()
+        os.kill(group, signal.SIGTERM)
+        wait_until(lambda: not exists(group))
+        log.close()
 
     def kill(self) -> None:
         """SIGKILL the worker and its pool, as the kernel does when memory runs out."""

@@ -6,6 +6,8 @@ from kombu import Connection
 from kombu.transport.redis import Channel
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from apps.tasks import liveness
+
 # Seconds. kombu waits 2, 4, 6 and up to 30 between its attempts, so a worker would come back half
 # a minute after Redis did. One attempt every few seconds is no load for a server.
 RECONNECT = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5}
@@ -13,7 +15,8 @@ RECONNECT = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5}
 channel_class: Any = Channel
 connection_class: Any = Connection
 connparams = channel_class._connparams
-ensure_connection = connection_class.ensure_connection
+# The private one: publishing a heartbeat takes this way too, and while Redis hangs, a worker is there.
+ensure_connection = connection_class._ensure_connection
 
 
 def connparams_of_an_open_connection(channel: Any, *args: Any, **kwargs: Any) -> Any:
@@ -28,10 +31,19 @@ def connparams_of_an_open_connection(channel: Any, *args: Any, **kwargs: Any) ->
     return connparams(channel, *args, **kwargs)
 
 
-def ensure_connection_soon(connection: Any, *args: Any, **kwargs: Any) -> Any:
-    """Try to connect until it works, with the pauses of RECONNECT."""
-    return ensure_connection(connection, *args, **(RECONNECT | kwargs))
+def ensure_connection_soon(
+    connection: Any, errback: Any = None, max_retries: Any = None, *pauses: Any, **options: Any
+) -> Any:
+    """Try to connect until it works, with the pauses of RECONNECT, and show that this goes on."""
+
+    def report(error: Exception, pause: float) -> None:
+        liveness.waits_for_broker()
+        if errback:
+            errback(error, pause)
+
+    options = options if pauses else RECONNECT | options
+    return ensure_connection(connection, report, max_retries, *pauses, **options)
 
 
 channel_class._connparams = connparams_of_an_open_connection
-connection_class.ensure_connection = ensure_connection_soon
+connection_class._ensure_connection = ensure_connection_soon

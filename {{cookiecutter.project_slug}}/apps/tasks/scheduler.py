@@ -24,6 +24,7 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
+from apps.tasks import liveness
 from apps.tasks.models import BeatLeader
 
 DECLARED = "Declared in config/schedule.py; changes of the time made here are overwritten."
@@ -104,11 +105,12 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
         """Leave the database alone: Beat calls this when it starts, and another may lead."""
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Fire an entry that is due, if this Beat leads.
+        """Fire an entry that is due, if this Beat leads, and show that it lives.
 
         Returns:
             seconds until the next call.
         """
+        liveness.give_sign()
         with stop_signals_wait():
             close_old_connections()
             try:

@@ -46,7 +46,7 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = (
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000  # tasks; bounds what a slow leak can hold
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # KiB; a process that grew beyond is replaced
 # Seconds that running tasks get after SIGTERM (with REMAP_SIGTERM=SIGQUIT); what has not ended
-# then goes back to the queue. The orchestrator's own patience has to be longer.
+# then goes back to the queue. The grace period of the deployment is 20 s longer.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.float("WORKER_SOFT_SHUTDOWN_TIMEOUT", default=20.0)
 CELERY_WORKER_SEND_TASK_EVENTS = False  # each task would publish several messages more
 
