@@ -8,6 +8,7 @@ from celery import chain, group
 from celery.exceptions import Ignore
 from django.db import transaction
 from django.db.models.functions import Now
+from django_celery_results.models import TaskResult
 
 from apps.tasks import runs
 from apps.tasks.models import FailedTask, TaskRun
@@ -34,6 +35,16 @@ def test_a_worker_runs_a_durable_task_from_its_row(worker):
     run = TaskRun.objects.get(pk=result.id)
     assert (run.name, run.args, run.attempts, run.queue) == ("tests.durable", ["one"], 1, "default")
     assert probes.ran() == ["one"]
+
+
+def test_a_result_that_somebody_asked_for_is_kept(worker):
+    asked = probes.durable.apply_async(("one",), ignore_result=False)
+    probes.durable.delay("two")
+
+    wait_until(all_done(2))
+
+    assert asked.get(timeout=5) == "one"
+    assert [result.task_id for result in TaskResult.objects.all()] == [asked.id]
 
 
 def test_a_rolled_back_transaction_runs_nothing(worker):

@@ -125,11 +125,9 @@ def publish(run: TaskRun, producer: Any = None, **options: Any) -> None:
         task_id=str(run.pk),
         producer=producer,
         task_type=task,
-        ignore_result=getattr(task, "ignore_result", True),
         headers={HEADER: True},
         add_to_parent=False,
-        **run.options,
-        **options,
+        **{"ignore_result": getattr(task, "ignore_result", True), **run.options, **options},
     )
 
 
