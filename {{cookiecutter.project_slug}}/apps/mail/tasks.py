@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from apps.mail import delivery
 from apps.mail.models import Email
 from apps.tasks.base import Task
+from apps.tasks.circuit import circuit
 from apps.tasks.health import queue_lengths
 
 logger = structlog.get_logger(__name__)
@@ -75,7 +76,11 @@ def ring_for(email_ids: Iterable[str]) -> int:
     """Publish a delivery for each id over one connection, many in one round trip."""
     rung = 0
     try:
-        with current_app.producer_or_acquire() as producer, producer.batch():
+        with (
+            circuit.publishing(),
+            current_app.producer_or_acquire() as producer,
+            producer.batch(),
+        ):
             for email_id in email_ids:
                 deliver_email.apply_async((email_id,), producer=producer)
                 rung += 1

@@ -6,11 +6,13 @@ from typing import Any
 
 import structlog
 from celery.contrib.django.task import DjangoTask
+from celery.exceptions import Reject
 from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from apps.tasks.circuit import circuit
 from apps.tasks.progress import save_progress
 
 logger = structlog.get_logger(__name__)
@@ -43,12 +45,13 @@ class Task(DjangoTask):
         Raises:
             TypeError: an argument is a model instance.
             ValueError: the start lies beyond the broker's visibility time-out.
-            kombu.exceptions.OperationalError: the broker does not answer.
+            kombu.exceptions.OperationalError: the broker does not answer, or did not a moment ago.
         """
         refuse_model_instances(self.name, [*(args or ()), *(kwargs or {}).values()])
         refuse_distant_start(self.name, countdown, eta)
         start: dict[str, Any] = {"countdown": countdown, "eta": eta}
-        return super().apply_async(args, kwargs, **start, **options)
+        with circuit.publishing():
+            return super().apply_async(args, kwargs, **start, **options)
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Ring once the transaction has committed; see `ring`.
@@ -70,6 +73,18 @@ class Task(DjangoTask):
             logger.warning("broker_unreachable", task=self.name, args=args, error=str(error))
             return False
         return True
+
+    def retry(self, *args: Any, **kwargs: Any) -> Any:
+        """Come back later; see Celery's `Task.retry`.
+
+        Celery drops the message of a task whose retry cannot be published. While the broker does
+        not answer, it goes back to its queue instead.
+        """
+        try:
+            return super().retry(*args, **kwargs)
+        except Reject as reject:
+            reason, _ = reject.args
+            raise Reject(reason, requeue=isinstance(reason, OperationalError)) from reason
 
     def report_progress(self, done: int, total: int, message: str = "") -> None:
         """Tell how far the running task is.
