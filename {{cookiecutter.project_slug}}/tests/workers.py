@@ -13,6 +13,8 @@ import pytest
 from celery import current_app
 
 from tests import probes
+from tests.blackhole import Blackhole
+from tests.servers import redis
 
 # Workers need not know of each other; asking around costs a second at every start.
 OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
@@ -37,11 +39,16 @@ class Worker:
     Args:
         queues: what it listens to, by default to all.
         concurrency: processes.
+        hole: a proxy through which it reaches its broker.
     """
 
-    def __init__(self, *queues: str, concurrency: int = CONCURRENCY) -> None:
+    def __init__(
+        self, *queues: str, concurrency: int = CONCURRENCY, hole: Blackhole | None = None
+    ) -> None:
         self.queues = queues or tuple(queue.name for queue in current_app.conf.task_queues)
         self.concurrency = concurrency
+        self.hole = hole
+        self.broker = {"CELERY_BROKER_URL": f"redis://127.0.0.1:{hole.port}/0"} if hole else {}
 
     def start(self) -> None:
         """Start the worker; `wait` tells when it consumes."""
@@ -55,7 +62,13 @@ class Worker:
             stdout=self.log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "LOG_LEVEL": "INFO", "REMAP_SIGTERM": "SIGQUIT"},
+            env={
+                **os.environ,
+                "LOG_LEVEL": "INFO",
+                "REMAP_SIGTERM": "SIGQUIT",
+                "WORKER_BROKER_TIMEOUT": "0.6",  # longer than a request's
+                **self.broker,
+            },
         )
 
     def wait(self) -> None:
@@ -89,10 +102,11 @@ def running_worker(request: pytest.FixtureRequest) -> Iterator[Worker | None]:
         yield None
         return
     request.getfixturevalue("django_db_setup")
-    worker = Worker()
-    worker.start()
-    yield worker
-    worker.kill()
+    with redis.behind_a_hole() as hole:
+        worker = Worker(hole=hole)
+        worker.start()
+        yield worker
+        worker.kill()
 
 
 @pytest.fixture
