@@ -26,7 +26,8 @@ import pytest
 from celery import current_app
 from django.conf import settings
 
-from tests.servers import stack
+from tests.blackhole import Blackhole
+from tests.servers import redis, stack
 
 # Workers need not know of each other; asking around costs a second at every start.
 OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
@@ -126,9 +127,12 @@ class Nursery:
         return int(self.ours.recv())
 
 
-def become_worker(arguments: list[str], log: str, as_in_production: bool) -> NoReturn:
+def become_worker(
+    arguments: list[str], log: str, environment: dict[str, str], as_in_production: bool
+) -> NoReturn:
     """Turn this process into a worker."""
     os.setsid()
+    os.environ |= environment
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with Path(log).open("ab") as file:
         for standard in (1, 2):
@@ -173,17 +177,24 @@ class Worker:
     Args:
         queues: what it listens to, by default to all.
         concurrency: processes.
+        hole: a proxy through which it reaches its broker.
     """
 
-    def __init__(self, *queues: str, concurrency: int = CONCURRENCY) -> None:
+    def __init__(
+        self, *queues: str, concurrency: int = CONCURRENCY, hole: Blackhole | None = None
+    ) -> None:
         self.queues = queues or tuple(queue.name for queue in current_app.conf.task_queues)
         self.concurrency = concurrency
+        self.hole = hole
+        self.broker = {"CELERY_BROKER_URL": f"redis://127.0.0.1:{hole.port}/0"} if hole else {}
 
     def start(self, *, as_in_production: bool = False) -> None:
         """Start the worker; `wait` tells when it consumes."""
         self.log = tempfile.NamedTemporaryFile("r")  # noqa: SIM115 - lives as long as the worker
         listens = ["--queues", ",".join(self.queues), "--concurrency", str(self.concurrency)]
-        self.group = nursery.start(["worker", *OPTIONS, *listens], self.log.name, as_in_production)
+        self.group = nursery.start(
+            ["worker", *OPTIONS, *listens], self.log.name, self.broker, as_in_production
+        )
 
     def wait(self) -> None:
         """Return once the worker consumes, started again if a test has killed it."""
@@ -227,11 +238,12 @@ def running_worker(request: pytest.FixtureRequest) -> Iterator[Worker | None]:
     if not any("worker" in getattr(item, "fixturenames", ()) for item in request.session.items):
         yield None
         return
-    worker = Worker()
-    worker.start(as_in_production=True)
-    request.getfixturevalue("django_db_setup")
-    yield worker
-    worker.kill()
+    with redis.behind_a_hole() as hole:
+        worker = Worker(hole=hole)
+        worker.start(as_in_production=True)
+        request.getfixturevalue("django_db_setup")
+        yield worker
+        worker.kill()
 
 
 @pytest.fixture

@@ -83,6 +83,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
 }
 # The caller is told at once; what must happen is a row, and the sweeper rings again.
 CELERY_TASK_PUBLISH_RETRY = False
+# After a publisher waited in vain, those that follow in its process fail at once for this long:
+# with many requests a second, one of them waits, and the broker's return is seen soon.
+BROKER_PAUSE = timedelta(seconds=5)
+# Seconds that a worker waits for its broker, and between its looks at whether it is there. A
+# connection that died without a word stops it for two to four times as long.
+CELERY_WORKER_BROKER_TIMEOUT = env.float("WORKER_BROKER_TIMEOUT", default=5.0)
 
 CELERY_BEAT_SCHEDULER = "apps.tasks.scheduler:DeclaredScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE

@@ -28,3 +28,5 @@ EMAIL_RETRY_FIRST = EMAIL_RETRY_MARGIN = TASK_RETRY_MARGIN = timedelta(seconds=0
 TASK_RETRY_FIRST = 0.1
 BEAT_LEASE = timedelta(seconds=1)
 BEAT_FOLLOWER_INTERVAL = 0.1
+BROKER_PAUSE = timedelta(seconds=0.2)
+CELERY_WORKER_BROKER_TIMEOUT = 0.6  # longer than a request's
