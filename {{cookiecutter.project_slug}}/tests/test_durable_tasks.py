@@ -118,7 +118,7 @@ def test_a_task_that_fails_for_good_is_a_dead_letter_that_runs_again(worker):
 
 
 def test_a_task_that_runs_too_long_is_a_dead_letter(worker):
-    result = probes.endless.apply_async(soft_time_limit=0.1, time_limit=0.3)
+    result = probes.endless.apply_async(soft_time_limit=0.5, time_limit=0.7)
 
     wait_until(has_status(result, "failed"))
 

@@ -114,6 +114,10 @@ class Nursery:
     def serve(self) -> None:
         """Start the workers that the test process asks for."""
         os.setsid()  # Ctrl-C is for the test process
+        os.environ |= {
+            "LOG_LEVEL": "INFO",
+            "REMAP_SIGTERM": "SIGQUIT",
+        }  # Celery reads it when imported
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no dead worker stays a zombie
         self.ours.close()
         with suppress(EOFError):
@@ -138,7 +142,6 @@ def become_worker(
         for standard in (1, 2):
             os.dup2(file.fileno(), standard)
     if as_in_production or not CAN_FORK:
-        os.environ |= {"LOG_LEVEL": "INFO", "REMAP_SIGTERM": "SIGQUIT"}
         os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "config", *arguments])
     gc.freeze()  # or Celery collects the garbage of the tests, which takes longer than all the rest
     warnings.simplefilter("ignore")  # as to pytest they are errors

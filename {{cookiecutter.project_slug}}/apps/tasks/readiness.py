@@ -88,7 +88,7 @@ class BoundedCheck:
         with self.lock:
             if self.answer is None or self.answer.done():
                 self.answer = Future()
-                Thread(target=self.run, args=(self.answer,), daemon=True).start()
+                Thread(target=self.run, args=(self.answer,), name="readiness", daemon=True).start()
             return self.answer
 
     def run(self, answer: Future[None]) -> None:
