@@ -32,11 +32,11 @@ def hole(redis_server):
 
 @pytest.fixture
 def consumer(hole):
-    """A consumer as a worker is one: it waits on two channels and has taken a message."""
+    """A consumer as a worker is one: it waits twice and has taken a message."""
     connection = Connection(f"redis://127.0.0.1:{hole.port}/0")
     connection.taken = []
-    channels = (connection.default_channel, connection.channel())
-    for channel, queue in zip(channels, QUEUES, strict=True):
+    waiting = (connection.default_channel, connection.channel())
+    for channel, queue in zip(waiting, QUEUES, strict=True):
         Consumer(channel, [queue], on_message=connection.taken.append).consume()
     Producer(connection).publish({}, routing_key="faults.first", exchange=QUEUES[0].exchange)
     connection.default_channel.basic_qos(0, 2, apply_global=False)

@@ -27,7 +27,7 @@ ack, reject = qos_class.ack, qos_class.reject
 def connparams_of_an_open_connection(channel: Any, *args: Any, **kwargs: Any) -> Any:
     """Report a connection that is closed already as what it is: a lost connection.
 
-    When Redis dies while several channels wait for messages, the first that cannot be closed keeps
+    When Redis dies while a worker waits for messages more than once, the first that cannot be closed keeps
     Celery 5.7 from closing the others before it gives up their connection. What still wants to
     use it then, a late acknowledgement or the second attempt to close it, fails with
     AttributeError. The worker does not take that for a connection error, and ends.
