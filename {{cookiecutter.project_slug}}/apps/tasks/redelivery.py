@@ -6,10 +6,15 @@ its message comes again; it goes when the task ends. A durable task's row counts
 
 from typing import Any
 
+import structlog
+from django.db import DatabaseError
+
 from apps.tasks import runs
 from apps.tasks.arguments import kept_arguments
-from apps.tasks.durable import WorkersLostError
+from apps.tasks.durable import MOST_LOSSES, WorkersLostError
 from apps.tasks.models import TaskRun
+
+logger = structlog.get_logger(__name__)
 
 GIVEN_BACK = {"given_back": True}
 
@@ -25,14 +30,23 @@ def count(task: Any) -> None:
     Raises:
         WorkersLostError: it came once too often.
     """
-    row = row_of(task.name, task.request)
+    try:
+        losses = counted(row_of(task.name, task.request))
+    except DatabaseError as error:  # a task that needs no database runs without one
+        logger.warning("redelivery_not_counted", task=task.name, error=str(error))
+        return
+    if losses >= MOST_LOSSES:
+        raise WorkersLostError(f"{losses} workers in a row have died with this task")
+
+
+def counted(row: TaskRun) -> int:
+    """Count the loss of a worker, unless that has given the message back; return how many were lost."""
     if row.options:
-        row.options = {}  # a worker that was told to stop has given it back
+        row.options = {}
     else:
         row.losses += 1
     row.save(update_fields=["losses", "options"])
-    if row.is_poisonous:
-        raise WorkersLostError(f"{row.losses} workers in a row have died with this task")
+    return row.losses
 
 
 def note_given_back(name: str, request: Any) -> None:

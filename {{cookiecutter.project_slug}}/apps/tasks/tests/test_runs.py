@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from celery import current_app
 from celery.app.task import Context
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
 from apps.tasks import durable, redelivery, runs
@@ -120,6 +120,15 @@ def test_a_plain_task_is_set_aside_when_its_third_worker_has_died():
 
     with pytest.raises(WorkersLostError, match="3 workers in a row"):
         redeliver("some-task")
+
+
+def test_a_database_that_is_away_holds_no_plain_task_up(monkeypatch):
+    def away(*_):
+        raise DatabaseError("no database")
+
+    monkeypatch.setattr(redelivery, "row_of", away)
+
+    redeliver("some-task")
 
 
 def test_a_worker_that_stops_in_peace_is_not_counted():
