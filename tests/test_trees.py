@@ -7,6 +7,7 @@ that delivers. `--every-test` runs all tests in all trees.
 """
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -157,19 +158,35 @@ def settle(project: Path, place: Path) -> Path:
     return settled
 
 
-def run(tree: Combination, *command: str, **options: Any) -> str:
-    """Run a command, and return its output; fail with that, and with what renders the project."""
-    done = subprocess.run(
-        [sys.executable, *command],
-        check=False,
+class ForkServer:
+    """Runs Python in copies of a process that has imported what the projects use."""
+
+    def __init__(self, process: subprocess.Popen[str], output: Path) -> None:
+        self.process = process
+        self.output = output
+
+    def run(self, tree: Combination, source: str, **options: Any) -> str:
+        """Run `python -c source`, and return its output; fail with that, and with what renders the project."""
+        self.output.write_bytes(b"")
+        request = {"source": source, "output": str(self.output), **options}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        status = self.process.stdout.readline().strip()
+        output = self.output.read_text(encoding="utf-8")
+        assert status == "0", f"{output}\nended with {status}\n{tree.command}"
+        return output
+
+
+@pytest.fixture(scope="session")
+def fork_server(place: Path, environment: dict[str, str]) -> Iterator[ForkServer]:
+    """Start the fork server, which ends with its input."""
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("fork_server.py")],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
-        timeout=180,
-        **options,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{tree.command}"
-    return done.stdout
+        env=environment,
+    ) as process:
+        yield ForkServer(process, place / "output")
 
 
 @pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.words)
@@ -181,6 +198,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     place: Path,
     environment: dict[str, str],
     database: str,
+    fork_server: ForkServer,
 ) -> None:
     examples = str(dict(tree.answers)["use_examples"]).lower()
     project = settle(bake(**dict(tree.answers), use_flower=False), place)
@@ -189,12 +207,11 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     keys = dict(re.findall(r"^# ([A-Z_]+)=(\S+)$", example, re.MULTILINE))
     wanted = {name: value for name, value in keys.items() if name not in PRODUCTION}
     smtp = {"EMAIL_URL": keys["EMAIL_URL"]} if tree.answers[0][1] == "smtp" else {}
-    run(
+    fork_server.run(
         tree,
-        "-c",
         CHECKS,
-        cwd=project,
-        env={**environment, **wanted, **PRODUCTION, **smtp},
+        directory=str(project),
+        environment={**environment, **wanted, **PRODUCTION, **smtp},
     )
 
     telling = [*TELLING, *(path for path in OF_PROVIDER if path.startswith("tests/"))]
@@ -204,23 +221,26 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
         if everything
         else [path for path in telling if (project / path.partition("::")[0]).exists()]
     )
-    command = (
-        "-m",
-        "pytest",
+    arguments = [
         *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
         "--database=postgresql",
         "--reuse-db",
+        *([] if everything else ["--fork-worker"]),
         *tests,
-    )
+    ]
+    source = f"import pytest; raise SystemExit(pytest.main({arguments}))"
     url = database.format(name=f"examples_{examples}")
-    options = {"cwd": project, "env": {**environment, "TEST_DATABASE_URL": url}}
+    options = {
+        "directory": str(project),
+        "environment": {**environment, "TEST_DATABASE_URL": url},
+    }
     try:
-        output = run(tree, *command, **options)
+        output = fork_server.run(tree, source, **options)
     except AssertionError as failure:
         # A shared machine may stand still for seconds. The second run counts, and the report says so.
         warnings.warn(f"run again: {tree.words}: {str(failure)[-800:]}", stacklevel=1)
         record_property("trees that were run again", 1)
-        output = run(tree, *command, **options)
+        output = fork_server.run(tree, source, **options)
     summary = re.search(r"^=+ (\d+) passed in [\d.]+s =+$", output, re.MULTILINE)
     assert summary, output
     record_property("tests in the trees", int(summary[1]))
