@@ -17,6 +17,7 @@ import tempfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ PRODUCTION = {
     "DATABASE_URL": "sqlite://:memory:",
     "EMAIL_URL": "",
 }
+# A worker may have written after the last test. The tables that migrations fill stay as they are.
+EMPTY = """
+DO $$
+BEGIN
+    EXECUTE (
+        SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') FROM pg_tables
+        WHERE schemaname = 'public'
+        AND tablename NOT IN ('auth_permission', 'django_content_type', 'django_migrations')
+    );
+END $$
+"""
 CHECKS = """
 import django
 from django.core.management import call_command
@@ -127,7 +139,7 @@ def environment(place: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def database() -> Iterator[str]:
-    """Start one PostgreSQL for all trees, and return its URL; a tree leaves its tables empty."""
+    """Start one PostgreSQL for all trees, and return its URL; trees share the tables."""
     # Not in pytest's folder: each pytest closes that to other users, and PostgreSQL may be one.
     folder = Path(tempfile.mkdtemp(prefix="trees-"))
     with pytest.MonkeyPatch.context() as patch:
@@ -142,6 +154,12 @@ def database() -> Iterator[str]:
     yield server.get_uri("{name}")
     server.cleanup()
     shutil.rmtree(folder)
+
+
+def empty(database: str) -> None:
+    """Delete all rows of the last tree, if there was one."""
+    with suppress(psycopg.OperationalError), psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(EMPTY)
 
 
 def settle(project: Path, place: Path) -> Path:
@@ -234,6 +252,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
         "directory": str(project),
         "environment": {**environment, "TEST_DATABASE_URL": url},
     }
+    empty(database.format(name=f"test_examples_{examples}"))
     try:
         output = fork_server.run(tree, source, **options)
     except AssertionError as failure:

@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "EMAIL_URL": f"smtp://127.0.0.1:{smtp.port}",
         }
         # Dropping a database whose server is thrown away is waste.
-        config.option.reuse_db = "TEST_DATABASE_URL" not in os.environ
+        config.option.reuse_db |= "TEST_DATABASE_URL" not in os.environ
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
     django.setup()
 
