@@ -158,7 +158,10 @@ def database() -> Iterator[str]:
 
 def empty(database: str) -> None:
     """Delete all rows of the last tree, if there was one."""
-    with suppress(psycopg.OperationalError), psycopg.connect(database, autocommit=True) as connection:
+    with (
+        suppress(psycopg.OperationalError),
+        psycopg.connect(database, autocommit=True) as connection,
+    ):
         connection.execute(EMPTY)
 
 
