@@ -7,6 +7,7 @@ that delivers. `--every-test` runs all tests in all trees.
 """
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import tempfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,17 @@ PRODUCTION = {
     "DATABASE_URL": "sqlite://:memory:",
     "EMAIL_URL": "",
 }
+# A worker may have written after the last test. The tables that migrations fill stay as they are.
+EMPTY = """
+DO $$
+BEGIN
+    EXECUTE (
+        SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') FROM pg_tables
+        WHERE schemaname = 'public'
+        AND tablename NOT IN ('auth_permission', 'django_content_type', 'django_migrations')
+    );
+END $$
+"""
 CHECKS = """
 import django
 from django.core.management import call_command
@@ -126,7 +139,7 @@ def environment(place: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def database() -> Iterator[str]:
-    """Start one PostgreSQL for all trees, and return its URL; a tree leaves its tables empty."""
+    """Start one PostgreSQL for all trees, and return its URL; trees share the tables."""
     # Not in pytest's folder: each pytest closes that to other users, and PostgreSQL may be one.
     folder = Path(tempfile.mkdtemp(prefix="trees-"))
     with pytest.MonkeyPatch.context() as patch:
@@ -143,6 +156,15 @@ def database() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
+def empty(database: str) -> None:
+    """Delete all rows of the last tree, if there was one."""
+    with (
+        suppress(psycopg.OperationalError),
+        psycopg.connect(database, autocommit=True) as connection,
+    ):
+        connection.execute(EMPTY)
+
+
 def settle(project: Path, place: Path) -> Path:
     """Move a project to where the last one lay, and date each file by its content.
 
@@ -157,19 +179,35 @@ def settle(project: Path, place: Path) -> Path:
     return settled
 
 
-def run(tree: Combination, *command: str, **options: Any) -> str:
-    """Run a command, and return its output; fail with that, and with what renders the project."""
-    done = subprocess.run(
-        [sys.executable, *command],
-        check=False,
+class ForkServer:
+    """Runs Python in copies of a process that has imported what the projects use."""
+
+    def __init__(self, process: subprocess.Popen[str], output: Path) -> None:
+        self.process = process
+        self.output = output
+
+    def run(self, tree: Combination, source: str, **options: Any) -> str:
+        """Run `python -c source`, and return its output; fail with that, and with what renders the project."""
+        self.output.write_bytes(b"")
+        request = {"source": source, "output": str(self.output), **options}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        status = self.process.stdout.readline().strip()
+        output = self.output.read_text(encoding="utf-8")
+        assert status == "0", f"{output}\nended with {status}\n{tree.command}"
+        return output
+
+
+@pytest.fixture(scope="session")
+def fork_server(place: Path, environment: dict[str, str]) -> Iterator[ForkServer]:
+    """Start the fork server, which ends with its input."""
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("fork_server.py")],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
-        timeout=180,
-        **options,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{tree.command}"
-    return done.stdout
+        env=environment,
+    ) as process:
+        yield ForkServer(process, place / "output")
 
 
 @pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.words)
@@ -181,6 +219,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     place: Path,
     environment: dict[str, str],
     database: str,
+    fork_server: ForkServer,
 ) -> None:
     examples = str(dict(tree.answers)["use_examples"]).lower()
     project = settle(bake(**dict(tree.answers), use_flower=False), place)
@@ -189,12 +228,11 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     keys = dict(re.findall(r"^# ([A-Z_]+)=(\S+)$", example, re.MULTILINE))
     wanted = {name: value for name, value in keys.items() if name not in PRODUCTION}
     smtp = {"EMAIL_URL": keys["EMAIL_URL"]} if tree.answers[0][1] == "smtp" else {}
-    run(
+    fork_server.run(
         tree,
-        "-c",
         CHECKS,
-        cwd=project,
-        env={**environment, **wanted, **PRODUCTION, **smtp},
+        directory=str(project),
+        environment={**environment, **wanted, **PRODUCTION, **smtp},
     )
 
     telling = [*TELLING, *(path for path in OF_PROVIDER if path.startswith("tests/"))]
@@ -204,23 +242,27 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
         if everything
         else [path for path in telling if (project / path.partition("::")[0]).exists()]
     )
-    command = (
-        "-m",
-        "pytest",
+    arguments = [
         *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
         "--database=postgresql",
         "--reuse-db",
+        *([] if everything else ["--fork-worker"]),
         *tests,
-    )
+    ]
+    source = f"import pytest; raise SystemExit(pytest.main({arguments}))"
     url = database.format(name=f"examples_{examples}")
-    options = {"cwd": project, "env": {**environment, "TEST_DATABASE_URL": url}}
+    options = {
+        "directory": str(project),
+        "environment": {**environment, "TEST_DATABASE_URL": url},
+    }
+    empty(database.format(name=f"test_examples_{examples}"))
     try:
-        output = run(tree, *command, **options)
+        output = fork_server.run(tree, source, **options)
     except AssertionError as failure:
         # A shared machine may stand still for seconds. The second run counts, and the report says so.
         warnings.warn(f"run again: {tree.words}: {str(failure)[-800:]}", stacklevel=1)
         record_property("trees that were run again", 1)
-        output = run(tree, *command, **options)
+        output = fork_server.run(tree, source, **options)
     summary = re.search(r"^=+ (\d+) passed in [\d.]+s =+$", output, re.MULTILINE)
     assert summary, output
     record_property("tests in the trees", int(summary[1]))

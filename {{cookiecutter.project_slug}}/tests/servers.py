@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "HEALTH_DIRECTORY": str(directory / "health"),
         }
         # Dropping a database whose server is thrown away is waste.
-        config.option.reuse_db = "TEST_DATABASE_URL" not in os.environ
+        config.option.reuse_db |= "TEST_DATABASE_URL" not in os.environ
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
     django.setup()
 

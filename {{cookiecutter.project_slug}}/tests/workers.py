@@ -159,6 +159,13 @@ def become_worker(
 nursery = Nursery()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the caller do without production's command."""
+    parser.addoption(
+        "--fork-worker", action="store_true", help="fork the first worker like all others"
+    )
+
+
 def pytest_configure() -> None:
     """Open the nursery, once tests/servers.py has set Django up."""
     if settings.configured:
@@ -243,7 +250,7 @@ def running_worker(request: pytest.FixtureRequest) -> Iterator[Worker | None]:
         return
     with redis.behind_a_hole() as hole:
         worker = Worker(hole=hole)
-        worker.start(as_in_production=True)
+        worker.start(as_in_production=not request.config.getoption("fork_worker"))
         request.getfixturevalue("django_db_setup")
         yield worker
         worker.kill()
