@@ -1,4 +1,4 @@
-"""What kombu 5.7 gets wrong about Redis, set right; tests/test_broker_faults.py tells when it no longer is."""
+"""What kombu 5.7 gets wrong about Redis, set right; tests/faults/test_broker.py tells when it no longer is."""
 
 from collections.abc import Callable
 from functools import wraps
