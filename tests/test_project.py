@@ -29,12 +29,14 @@ def make(project: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_its_own_tests_pass_on_postgresql_and_on_sqlite(bake: Bake) -> None:
-    output = make(bake(), "test")
+def test_its_own_tests_pass_on_postgresql_and_on_sqlite_and_those_that_kill_parts(
+    bake: Bake,
+) -> None:
+    output = make(bake(), "test", "test-faults")
 
     summaries = re.findall(r"^=+ (.* in [\d.]+s).* =+$", output, re.MULTILINE)
     print(*summaries, sep="\n")
-    assert len(summaries) == len(("postgresql", "sqlite"))
+    assert len(summaries) == len(("postgresql", "sqlite", "faults"))
     assert all(re.fullmatch(r"\d+ passed in [\d.]+s", summary) for summary in summaries)
 
 
