@@ -1,0 +1,36 @@
+"""What the load is made of: tasks that write into the ledger that they ran, and nothing else."""
+
+import os
+import time
+from typing import Any
+
+import redis
+from celery import shared_task, signals
+from django.conf import settings
+
+from apps.mail import tasks as mail
+from apps.tasks.base import Task
+
+# A sweep also rings for mails that wait in the queue, once a minute in production. Here it comes
+# every few seconds, so it rings for no more than the workers get through until the next one.
+mail.REQUEUED_AT_ONCE = 500  # rows
+
+ledger = redis.Redis.from_url(settings.LEDGER_URL)
+
+
+@shared_task(base=Task, name="chaos.plain")
+def plain(name: str) -> None:
+    """Work that lives in the broker only."""
+    work("plain", name)
+
+
+def work(kind: str, name: str) -> None:
+    """Do what the ledger counts; an odd one takes its time."""
+    time.sleep(0.5 if name.startswith("odd") else 0)
+    ledger.rpush(kind, name)
+
+
+@signals.worker_ready.connect
+def note_ready(**_: Any) -> None:
+    """Tell that this worker consumes."""
+    ledger.rpush("ready", os.getpid())
