@@ -15,11 +15,21 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 15.0,  # seconds
         "options": {"expire_seconds": 15},
     },
-    # A lost doorbell delays a mail by this much at most.
+    # A lost doorbell delays a mail or a durable task by this much at most.
     "requeue stuck emails": {
         "task": "mail.requeue_stuck_emails",
         "schedule": 60.0,  # seconds
         "options": {"expire_seconds": 60},
+    },
+    "requeue stuck runs": {
+        "task": "tasks.requeue_stuck_runs",
+        "schedule": 60.0,  # seconds
+        "options": {"expire_seconds": 60},
+    },
+    "purge old runs": {
+        "task": "tasks.purge_old_runs",
+        "schedule": crontab(hour="3", minute="37"),
+        "options": {"expire_seconds": 3600},
     },
     "purge old emails": {
         "task": "mail.purge_old_emails",

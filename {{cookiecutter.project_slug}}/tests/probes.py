@@ -1,9 +1,13 @@
 """Tasks that only tests have: they go where their names send them, and tell when they ran."""
 
+import os
+import signal
 import time
+from contextlib import suppress
 
 import redis
 from celery import current_app, shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
 from apps.tasks.base import Task
@@ -46,3 +50,56 @@ def report(seconds: float = 0) -> None:
 def patience() -> None:
     """Tell how many seconds this worker waits for its broker."""
     note(str(current_app.conf.broker_transport_options["socket_timeout"]))
+
+
+@shared_task(base=Task, name="tests.durable", durable=True)
+def durable(name: str, seconds: float = 0) -> str:
+    """A durable task that notes its name, and takes as long as it is told."""
+    note(name)
+    time.sleep(seconds)
+    return name
+
+
+@shared_task(base=Task, name="tests.durable_link", durable=True)
+def durable_link(before: str, name: str) -> str:
+    """A durable task that follows another."""
+    note(f"{before}+{name}")
+    return name
+
+
+@shared_task(base=Task, name="tests.failing", durable=True)
+def failing(password: str = "") -> None:
+    """A durable task that fails for good."""
+    note("failing")
+    raise ZeroDivisionError("nothing to divide by")
+
+
+@shared_task(base=Task, name="tests.flaky", durable=True)
+def flaky(failures: int) -> None:
+    """A durable task that fails for now, as often as it is told."""
+    note("flaky")
+    if ran().count("flaky") <= failures:
+        raise ConnectionError("the other side is away")
+
+
+@shared_task(base=Task, name="tests.deadly", durable=True)
+def deadly() -> None:
+    """A durable task that takes its pool process with it."""
+    note("deadly")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(base=Task, name="tests.plain_deadly")
+def plain_deadly(name: str = "plain") -> None:
+    """A plain task that takes its pool process with it."""
+    note(f"deadly {name}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(base=Task, name="tests.endless", durable=True)
+def endless() -> None:
+    """A durable task that its worker has to end."""
+    note("endless")
+    while True:
+        with suppress(SoftTimeLimitExceeded):
+            time.sleep(60)

@@ -58,8 +58,6 @@ def pytest_configure(config: pytest.Config) -> None:
         directory = Path(tempfile.mkdtemp(prefix="tests-", dir=memory()))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         start = {"postgresql": start_postgresql, "sqlite": start_sqlite}[config.option.database]
-        smtp.start()
-        stack.callback(smtp.stop)
         with ThreadPoolExecutor() as pool:
             database = pool.submit(or_exit, "PostgreSQL", start, directory)
             broker = pool.submit(or_exit, "Redis", redis.start, directory)
@@ -74,6 +72,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.reuse_db = "TEST_DATABASE_URL" not in os.environ
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
     django.setup()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the SMTP server: not earlier, since it is a thread and tests/workers.py copies the process."""
+    if session.items and not session.config.option.collectonly:
+        smtp.start()
+        stack.callback(smtp.stop)
 
 
 def pytest_unconfigure() -> None:

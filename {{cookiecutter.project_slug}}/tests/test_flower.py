@@ -1,35 +1,27 @@
 """Flower: for this machine only, and behind a password from the environment."""
 
 import base64
-import os
 import socket
-import subprocess
-import sys
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.servers import free_port
-from tests.workers import wait_until
+from tests.workers import PATIENCE, Program, listens
 
-COMMAND = [sys.executable, "-m", "celery", "-A", "config", "flower", "--conf=config/flower.py"]
+COMMAND = ("celery", "-A", "config", "flower", "--conf=config/flower.py")
+PORT = free_port()
 SECRET = "ann:sesame"
 
+flower = Program(*COMMAND, FLOWER_PORT=str(PORT), FLOWER_BASIC_AUTH=SECRET)
+open_flower = Program(*COMMAND, FLOWER_PORT=str(free_port()), FLOWER_BASIC_AUTH="")
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture
 def port():
-    port = free_port()
-    environment = {**os.environ, "FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": SECRET}
-    with subprocess.Popen(COMMAND, env=environment, stderr=subprocess.DEVNULL) as process:
-        wait_until(lambda: process.poll() is not None or answers("127.0.0.1", port))
-        yield port
-        process.kill()  # it keeps nothing, and takes a second to end by itself
-
-
-def answers(address, port):
-    with socket.socket() as probe:
-        return probe.connect_ex((address, port)) == 0
+    flower.wait(PORT)
+    return PORT
 
 
 def status(port, secret=None):
@@ -54,15 +46,11 @@ def test_it_listens_on_this_machine_alone(port):
         outside = probe.getsockname()[0]
 
     assert outside != "127.0.0.1"
-    assert not answers(outside, port)
+    assert not listens(outside, port)
 
 
 def test_without_a_password_it_does_not_start():
-    environment = {**os.environ, "FLOWER_BASIC_AUTH": ""}
+    _, complaint = open_flower.process.communicate(timeout=PATIENCE)
 
-    done = subprocess.run(
-        COMMAND, env=environment, capture_output=True, text=True, check=False, timeout=20
-    )
-
-    assert done.returncode != 0
-    assert "FLOWER_BASIC_AUTH" in done.stderr
+    assert open_flower.process.returncode != 0
+    assert "FLOWER_BASIC_AUTH" in complaint

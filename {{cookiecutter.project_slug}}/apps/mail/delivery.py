@@ -37,6 +37,8 @@ def deliver(email_id: str) -> None:
         return
     structlog.contextvars.bind_contextvars(email_id=email_id, correlation_id=email.correlation_id)
     note_lost_attempt(email)
+    if email.is_poisonous:
+        give_up(email, f"{email.losses} workers in a row have died with this mail.")
     if email.attempts > settings.EMAIL_MAX_ATTEMPTS:
         give_up(email, email.last_error or "Every worker that tried was lost.")
     if Suppression.objects.filter(address=email.address).exists():

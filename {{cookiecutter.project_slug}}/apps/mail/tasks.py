@@ -1,28 +1,31 @@
 """The tasks of mail. They carry ids only, so nothing sensitive passes through the broker."""
 
-from collections.abc import Iterable
+from typing import Any
 
 import structlog
-from celery import current_app, shared_task
+from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from apps.mail import delivery
 from apps.mail.models import Email
 from apps.tasks.base import Task
-from apps.tasks.health import queue_lengths
+from apps.tasks.durable import REQUEUED_AT_ONCE, ring_for
+from apps.tasks.health import long_queues
 
 logger = structlog.get_logger(__name__)
 
-# Rows. About two seconds of publishing, and what the queue may hold twice at the most.
-REQUEUED_AT_ONCE = 10_000
 PURGED_AT_ONCE = 1_000  # rows; one short transaction each
 
 
-@shared_task(base=Task, name="mail.deliver_email", bind=True, max_retries=None)
+@shared_task(
+    base=Task,
+    name="mail.deliver_email",
+    bind=True,
+    max_retries=None,
+    why_not_again='the mail itself has failed: use "Send again" on its page',
+)
 def deliver_email(self: Task, email_id: str) -> None:
     """Deliver one mail; after a temporary error, come back."""
     try:
@@ -35,10 +38,10 @@ def deliver_email(self: Task, email_id: str) -> None:
 @shared_task(base=Task, name="mail.deliver_batch")
 def deliver_batch(email_ids: list[str]) -> None:
     """Ring for each of many mails, so that the request that queued them published one message."""
-    ring_for(email_ids)
+    ring_for(email_ids, ring)
 
 
-@shared_task(base=Task, name="mail.requeue_stuck_emails")
+@shared_task(base=Task, name="mail.requeue_stuck_emails", autoretry_for=())
 def requeue_stuck_emails() -> int:
     """Ring for mails that are due and that nobody has: their message was lost, or never sent.
 
@@ -46,14 +49,19 @@ def requeue_stuck_emails() -> int:
     there, and each run would add another.
     """
     queue = deliver_email.app.amqp.router.route({}, deliver_email.name)["queue"].name
-    if queue_lengths()[queue] >= REQUEUED_AT_ONCE:
+    if queue in long_queues(REQUEUED_AT_ONCE):
         logger.warning("requeue_put_off", queue=queue, reason="the queue is long")
         return 0
     due = Email.objects.due().order_by("next_attempt_at").values_list("pk", flat=True)
-    rung = ring_for(str(pk) for pk in due[:REQUEUED_AT_ONCE])
+    rung = ring_for(map(str, due[:REQUEUED_AT_ONCE]), ring)
     if rung:
         logger.warning("emails_requeued", count=rung)
     return rung
+
+
+def ring(email_id: str, producer: Any) -> None:
+    """Publish the delivery of one mail with a producer that is open already."""
+    deliver_email.apply_async((email_id,), producer=producer)
 
 
 @shared_task(base=Task, name="mail.purge_old_emails")
@@ -69,17 +77,3 @@ def purge_old_emails() -> int:
     except SoftTimeLimitExceeded:
         logger.info("purge_goes_on_tomorrow", deleted=deleted)
     return deleted
-
-
-def ring_for(email_ids: Iterable[str]) -> int:
-    """Publish a delivery for each id over one connection, many in one round trip."""
-    rung = 0
-    try:
-        with current_app.producer_or_acquire() as producer, producer.batch():
-            for email_id in email_ids:
-                deliver_email.apply_async((email_id,), producer=producer)
-                rung += 1
-    except (OperationalError, RedisError) as error:
-        logger.warning("broker_unreachable", task=deliver_email.name, error=str(error))
-        return 0
-    return rung

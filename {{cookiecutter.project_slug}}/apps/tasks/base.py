@@ -7,22 +7,72 @@ from typing import Any
 import structlog
 from celery.contrib.django.task import DjangoTask
 from django.conf import settings
-from django.db import models, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from requests import exceptions as http
 
+from apps.tasks import links, redelivery, runs
+from apps.tasks.arguments import refuse_large, refuse_model_instances
 from apps.tasks.progress import save_progress
 
 logger = structlog.get_logger(__name__)
 
+# What may be over a moment later; all else is a mistake, which no second attempt mends.
+TEMPORARY: tuple[type[Exception], ...] = (
+    ConnectionError,
+    TimeoutError,
+    OperationalError,
+    InterfaceError,
+    BrokerError,
+    RedisConnectionError,
+    RedisTimeoutError,
+    http.ConnectionError,
+    http.Timeout,
+)
+# In the header of a plain task that is tried again: when it failed for the first time.
+FIRST_FAILED_AT = "first_failed_at"
+
 
 class Task(DjangoTask):
-    """A task that refuses what the broker cannot keep, and rings without hurting its caller."""
+    """A task that refuses what the broker cannot keep, and rings without hurting its caller.
+
+    With `durable = True` it is a row, written in the caller's transaction: see apps.tasks.runs.
+    """
 
     abstract = True
-    # With retry_on_worker_lost: a task whose process dies is run at most four times.
-    max_retries = 3
-    default_retry_delay = 5  # seconds
+    durable = False
+    Request = "apps.tasks.request:Request"
+    # Said to whoever wants to run it again from the admin, where that would do nothing.
+    why_not_again = ""
+
+    # Each pause is a random part of what backoff says, so that what failed together does not
+    # come back together.
+    autoretry_for = TEMPORARY
+    retry_backoff = 1
+    retry_backoff_max = settings.TASK_RETRY_LONGEST
+    max_retries = settings.TASK_MAX_RETRIES
+    default_retry_delay = settings.TASK_RETRY_FIRST  # type: ignore[assignment] # fractions too
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.durable:
+            # The main process learns of the death and puts the row back; the message is not needed.
+            cls.retry_on_worker_lost = True  # type: ignore[attr-defined] # new in Celery 5.7
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task: a durable one from its row, a plain one unless it keeps killing workers."""
+        request = self.request
+        if request.called_directly or request.is_eager:
+            return super().__call__(*args, **kwargs)
+        if runs.has_row(request):
+            return runs.execute(self)
+        refuse_large(self.name, args, kwargs)
+        if redelivery.is_redelivered(request):
+            redelivery.count(self)
+        return super().__call__(*args, **kwargs)
 
     def apply_async(  # type: ignore[override] # Celery's own options pass through **options
         self,
@@ -32,30 +82,56 @@ class Task(DjangoTask):
         eta: datetime | None = None,
         **options: Any,
     ) -> Any:
-        """Publish the task.
+        """Publish the task; a durable one is a row at once, and its message follows the commit.
 
         Args:
             args, kwargs: the task's arguments, JSON only.
             countdown: seconds until it may start.
-            eta: when it may start, instead of `countdown`.
+            eta: when it may start, instead of `countdown`. A durable task's start may be months
+                away, since it is a column of its row.
             options: see Celery's `Task.apply_async`.
 
         Raises:
-            TypeError: an argument is a model instance.
-            ValueError: the start lies beyond the broker's visibility time-out.
-            kombu.exceptions.OperationalError: the broker does not answer.
+            TypeError: an argument is a model instance, or nothing that JSON knows.
+            ValueError: the arguments are too large, the start lies beyond the broker's visibility
+                time-out, or what follows the task cannot hold.
+            kombu.exceptions.OperationalError: the broker does not answer; not for a durable task.
         """
-        refuse_model_instances(self.name, [*(args or ()), *(kwargs or {}).values()])
+        if self.is_retry_of_row(options):
+            return self.AsyncResult(options["task_id"])  # the row is put back: apps.tasks.runs
+        args, kwargs = args or (), kwargs or {}
+        self.refuse(args, kwargs, options)
+        if self.durable and not self.app.conf.task_always_eager:
+            run = runs.record(self, args, kwargs, runs.delay_until(eta or countdown), options)
+            return self.AsyncResult(str(run.pk))
         refuse_distant_start(self.name, countdown, eta)
         start: dict[str, Any] = {"countdown": countdown, "eta": eta}
         return super().apply_async(args, kwargs, **start, **options)
+
+    def refuse(self, args: Any, kwargs: Any, options: dict[str, Any]) -> None:
+        """Raise for arguments and links that cannot hold; see `apply_async`."""
+        refuse_model_instances(self.name, [*args, *kwargs.values()])
+        refuse_large(self.name, args, kwargs)
+        links.refuse_what_cannot_hold(self.name, durable=self.durable, options=options)
+
+    def is_retry_of_row(self, options: dict[str, Any]) -> bool:
+        """Say whether Celery tries again what is run from a row."""
+        return bool(options.get("retries")) and (self.durable or runs.has_row(self.request))
+
+    def retry(self, *args: Any, **options: Any) -> Any:
+        """Try again, and remember when the task failed for the first time."""
+        first = {FIRST_FAILED_AT: timezone.now().isoformat()}
+        return super().retry(*args, headers=first | (self.request.headers or {}), **options)
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Ring once the transaction has committed; see `ring`.
 
         The arguments are checked at once, so that a mistake fails where it was made.
         """
-        refuse_model_instances(self.name, [*args, *kwargs.values()])
+        if self.durable:
+            self.apply_async(args, kwargs)
+            return
+        self.refuse(args, kwargs, {})
         transaction.on_commit(partial(self.ring, *args, **kwargs))
 
     def ring(self, *args: Any, **kwargs: Any) -> bool:
@@ -66,7 +142,7 @@ class Task(DjangoTask):
         """
         try:
             self.apply_async(args, kwargs)
-        except OperationalError as error:
+        except BrokerError as error:
             logger.warning("broker_unreachable", task=self.name, args=args, error=str(error))
             return False
         return True
@@ -81,26 +157,13 @@ class Task(DjangoTask):
         save_progress(str(self.request.id), done, total, message)
 
 
-def refuse_model_instances(task: str, arguments: list[Any]) -> None:
-    """Raise TypeError for a model instance: by the time the task runs, it would be stale."""
-    for argument in arguments:
-        if isinstance(argument, models.Model):
-            kind = type(argument).__name__
-            raise TypeError(
-                f"{task}: the argument {argument!r} is a {kind} instance: "
-                f"pass its id and load the {kind} inside the task"
-            )
-
-
 def refuse_distant_start(task: str, countdown: float | None, eta: datetime | None) -> None:
     """Raise ValueError for a start that the broker would hand out several times before it comes."""
-    seconds = countdown or 0.0
-    if eta is not None:
-        seconds = (eta - timezone.now()).total_seconds()
+    seconds = runs.delay_until(eta or countdown).total_seconds()
     longest = settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
     if seconds > longest:
         raise ValueError(
             f"{task}: a start in {timedelta(seconds=round(seconds))} lies beyond the broker's "
             f"visibility time-out of {timedelta(seconds=longest)}, after which Redis hands the "
-            "task out again: keep the time in a row and let a periodic task find it"
+            "task out again: make the task durable, then the start is a column of its row"
         )

@@ -8,7 +8,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+from redis.connection import parse_url
 
+SAME_HOST = {"localhost": "127.0.0.1"}
 WORKER = re.compile(
     r"^(?P<name>[\w-]+):.*\bcelery -A config worker\b(?P<options>[^\"\n]*)", re.MULTILINE
 )
@@ -48,9 +50,37 @@ def check_workers(**_: Any) -> list[CheckMessage]:
     return errors
 
 
+@register("celery")
+def check_cache(**_: Any) -> list[CheckMessage]:
+    """See to it that clearing the cache, which empties its whole database, empties no queue."""
+    broker = database_of(settings.CELERY_BROKER_URL)
+    locations = {
+        alias: location
+        for alias, cache in settings.CACHES.items()
+        for location in re.split("[;,]", str(cache.get("LOCATION", "")))
+        if location.startswith(("redis", "unix")) and database_of(location) == broker
+    }
+    return [
+        Error(
+            f"CACHES: {alias!r} shares its database with the broker, and clearing it empties all queues",
+            hint="Set CACHE_URL to another database of the same Redis, or to another Redis.",
+            id="tasks.E003",
+        )
+        for alias in locations
+    ]
+
+
 def queues_of(options: str) -> set[str]:
     """Return the queues named by `-Q a,b` or `--queues a,b`, or nothing if there is no such option."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-Q", "--queues", default="")
     known, _ = parser.parse_known_args(shlex.split(options))
     return {name for name in known.queues.split(",") if name}
+
+
+def database_of(url: str) -> tuple[Any, ...]:
+    """Return which database of which Redis a URL leads to."""
+    parts = parse_url(url)  # type: ignore[no-untyped-call]
+    host = parts.get("host", "localhost")
+    place = parts.get("path") or (SAME_HOST.get(host, host), parts.get("port", 6379))
+    return (place, parts.get("db", 0))

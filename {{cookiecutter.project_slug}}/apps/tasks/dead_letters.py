@@ -1,36 +1,20 @@
-"""Keeps a row of every task that has failed for good."""
+"""Keeps a row of every task that has failed for good, and lets people run it again."""
 
-import json
-import re
 from typing import Any
 
 import structlog
-from celery import signals
-from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError
-from django.utils import timezone
+from celery import current_app, signals
+from django.db import DatabaseError, transaction
+from django.db.models.functions import Coalesce, Greatest, Now
+from django.utils.dateparse import parse_datetime
 
+from apps.tasks import redelivery, runs
+from apps.tasks.arguments import kept_arguments, printable
+from apps.tasks.base import FIRST_FAILED_AT
 from apps.tasks.correlation import correlation_id
 from apps.tasks.models import TaskRun
 
 logger = structlog.get_logger(__name__)
-
-SECRET = re.compile(
-    r"password|passwd|secret|token|api_?key|authorization|credential", re.IGNORECASE
-)
-MASKED = "********"
-
-
-def masked(value: Any) -> Any:
-    """Return `value` as JSON can hold it, with everything under a secret's name hidden."""
-    if isinstance(value, dict):
-        return {
-            str(key): MASKED if SECRET.search(str(key)) else masked(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [masked(item) for item in value]
-    return json.loads(json.dumps(value, cls=DjangoJSONEncoder, default=repr))
 
 
 @signals.task_failure.connect
@@ -44,24 +28,138 @@ def keep_failed_task(
     einfo: Any = None,
     **_: Any,
 ) -> None:
-    """Write the dead letter. A database that is away must not hide the task's own error."""
+    """Write the dead letter of a task that failed, ran out of time, or died with its worker."""
     request = sender.request
+    keep(
+        task_id,
+        sender.name,
+        exception,
+        args,
+        kwargs,
+        run=getattr(request, "run", None),
+        attempts=(request.retries or 0) + 1,
+        queue=runs.queue_of(request),
+        worker=request.hostname or "",
+        traceback=str(getattr(einfo, "traceback", "")),
+        first_failed_at=getattr(request, FIRST_FAILED_AT, None),
+    )
+
+
+@signals.task_unknown.connect
+def keep_unknown_task(
+    *, sender: Any = None, message: Any = None, name: str = "", **about: Any
+) -> None:
+    """Write the dead letter of a message whose task this worker does not know."""
+    error = LookupError(f"no task of this name is known to {sender.hostname}")
+    args, kwargs = arguments_of(message)
+    keep(about["id"], name, error, args, kwargs, worker=sender.hostname)
+
+
+@signals.task_rejected.connect
+def keep_rejected_message(
+    *, message: Any = None, exc: BaseException | None = None, sender: Any = None, **_: Any
+) -> None:
+    """Write the dead letter of a message that no task can be made of."""
+    headers = message.headers or {}
+    error = exc or ValueError("the message names no task")
+    task_id, name = str(headers.get("id") or ""), str(headers.get("task") or "unknown")
+    keep(task_id or str(message.delivery_tag), name, error, (), {}, worker=sender.hostname)
+
+
+def arguments_of(message: Any) -> tuple[Any, Any]:
+    """Return the arguments in a message, if it is JSON as this service sends it."""
     try:
-        TaskRun.objects.update_or_create(
-            id=task_id,
+        args, kwargs, _links = message.decode()
+    except Exception:  # noqa: BLE001 - whatever a stranger sent, there is nothing to keep of it
+        return (), {}
+    return args, kwargs
+
+
+def keep(
+    task_id: str,
+    name: str,
+    error: BaseException | None,
+    args: Any,
+    kwargs: Any,
+    *,
+    run: TaskRun | None = None,
+    attempts: int = 1,
+    first_failed_at: str | None = None,
+    **values: Any,
+) -> None:
+    """Write a dead letter. A database that is away must not hide the task's own error."""
+    row = TaskRun.objects.filter(pk=runs.row_id(task_id))
+    held = row.filter(lease_token=run.lease_token) if run else row
+    failed = {
+        "status": TaskRun.Status.FAILED,
+        "error_type": type(error).__name__,
+        "last_error": runs.describe(error),
+        "finished_at": Now(),
+        "lease_token": None,
+        "lease_until": None,
+        **{key: printable(value) for key, value in values.items()},
+    }
+    try:
+        if held.update(
+            **failed,
+            attempts=Greatest("attempts", attempts),
+            first_failed_at=Coalesce("first_failed_at", Now()),
+        ):
+            return
+        if row.exists():
+            logger.warning("task_lease_lost", task=name, task_id=task_id)
+        else:
+            TaskRun.objects.create(
+                id=runs.row_id(task_id),
+                name=printable(name)[:255],
+                attempts=attempts,
+                correlation_id=correlation_id(),
+                first_failed_at=parse_datetime(first_failed_at) if first_failed_at else Now(),
+                **kept_arguments(args, kwargs),
+                **failed,
+            )
+    except DatabaseError:
+        logger.exception("failed_task_not_recorded", task=name, task_id=task_id)
+    finally:
+        runs.close_connections()
+
+
+@signals.task_success.connect
+@signals.task_retry.connect
+def forget_redelivery(*, sender: Any, **_: Any) -> None:
+    """Drop the count of a plain task that came to an end."""
+    if not runs.has_row(sender.request):
+        redelivery.forget(sender.request)
+
+
+def run_again(failed: TaskRun) -> TaskRun:
+    """Run a task that has failed once more, with the same arguments and an id of its own.
+
+    Returns:
+        the new run; the same one for a second call.
+
+    Raises:
+        ValueError: it cannot run again, and why.
+    """
+    task = current_app.tasks.get(failed.name)
+    if task is None:
+        raise ValueError(f"{failed}: no task of this name is known any more")
+    if reason := getattr(task, "why_not_again", ""):
+        raise ValueError(f"{failed}: {reason}")
+    if failed.lacks_secrets:
+        raise ValueError(f"{failed}: a secret among its arguments was not kept: call it anew")
+    with transaction.atomic():
+        run, made = TaskRun.objects.get_or_create(
+            copy_of=failed,
             defaults={
-                "name": sender.name,
-                "args": masked(args or ()),
-                "kwargs": masked(kwargs or {}),
-                "queue": (request.delivery_info or {}).get("routing_key") or "",
-                "status": TaskRun.Status.FAILED,
-                "attempts": (request.retries or 0) + 1,
-                "worker": request.hostname or "",
-                "last_error": f"{type(exception).__name__}: {exception}",
-                "traceback": str(getattr(einfo, "traceback", "")),
-                "correlation_id": correlation_id(),
-                "finished_at": timezone.now(),
+                "name": failed.name,
+                "args": failed.args,
+                "kwargs": failed.kwargs,
+                "queue": failed.queue,
+                "options": {**failed.options, "retries": 0},
+                "correlation_id": failed.correlation_id,
             },
         )
-    except DatabaseError:
-        logger.exception("failed_task_not_recorded", task=sender.name, task_id=task_id)
+        if made:
+            transaction.on_commit(lambda: runs.ring(run))
+    return run

@@ -7,14 +7,31 @@ machines whose clocks differ agree on when a lease has run out.
 """
 
 import uuid
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Self, TypeVar
 
+import structlog
+from celery import current_app
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+logger = structlog.get_logger(__name__)
 
 Row = TypeVar("Row", bound="DurableRow")
+
+# Workers that may die with the same row, one after the other, before it is set aside: a second
+# death may be chance, such as a restart of the machine.
+MOST_LOSSES = 3
+# Rows. About two seconds of publishing, and what a queue may hold twice at the most.
+REQUEUED_AT_ONCE = 10_000
+
+
+class WorkersLostError(Exception):
+    """Worker after worker has died with the same work: it is set aside instead of killing more."""
 
 
 class DurableQuerySet(models.QuerySet[Row]):
@@ -26,12 +43,13 @@ class DurableQuerySet(models.QuerySet[Row]):
         lost = Q(status=self.model.CLAIMED, lease_until__lt=Now())
         return self.filter(waiting | lost)
 
-    def claim(self, pk: object, lease: timedelta) -> Row | None:
+    def claim(self, pk: object, lease: timedelta, **values: Any) -> Row | None:
         """Take the row for yourself, and count the attempt.
 
         Args:
             pk: the row's primary key.
             lease: how long nobody else may take it.
+            values: what else to write into the row.
 
         Returns:
             the row with your `lease_token`, or None if it is not due or somebody else has it.
@@ -43,8 +61,11 @@ class DurableQuerySet(models.QuerySet[Row]):
             .update(
                 status=self.model.CLAIMED,
                 attempts=F("attempts") + 1,
+                # Whoever held it has never said how it ended.
+                losses=F("losses") + Case(When(status=self.model.CLAIMED, then=1), default=0),
                 lease_token=token,
                 lease_until=Now() + lease,
+                **values,
             )
         )
         return self.filter(pk=pk, lease_token=token).first() if claimed else None
@@ -57,6 +78,9 @@ class DurableRow(models.Model):
     CLAIMED: ClassVar[str]  # what the model calls a row that a worker holds
 
     attempts = models.PositiveIntegerField(default=0)
+    losses = models.PositiveIntegerField(
+        default=0, help_text="Workers that died with it, one after the other."
+    )
     last_error = models.TextField(blank=True)
     lease_token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
@@ -85,6 +109,11 @@ class DurableRow(models.Model):
             ),
         ]
 
+    @property
+    def is_poisonous(self) -> bool:
+        """Whether MOST_LOSSES workers in a row have died with it."""
+        return self.losses >= MOST_LOSSES
+
     def release(self, **outcome: Any) -> bool:
         """Write the outcome and give the row back.
 
@@ -92,4 +121,26 @@ class DurableRow(models.Model):
             False, with nothing written, if the lease ran out and somebody else claimed the row.
         """
         held = type(self)._default_manager.filter(pk=self.pk, lease_token=self.lease_token)
-        return held.update(lease_token=None, lease_until=None, **outcome) == 1
+        return held.update(lease_token=None, lease_until=None, **{"losses": 0, **outcome}) == 1
+
+
+def ring_for(rows: Iterable[Any], ring: Callable[[Any, Any], object]) -> int:
+    """Publish a message for each row over one connection, many in one round trip.
+
+    Args:
+        rows: whatever `ring` takes.
+        ring: publishes the message for one row with the producer that it is given.
+
+    Returns:
+        how many were published; 0 if the broker does not answer.
+    """
+    rung = 0
+    try:
+        with current_app.producer_or_acquire() as producer, producer.batch():
+            for row in rows:
+                ring(row, producer)
+                rung += 1
+    except (OperationalError, RedisError) as error:
+        logger.warning("broker_unreachable", error=str(error))
+        return 0
+    return rung

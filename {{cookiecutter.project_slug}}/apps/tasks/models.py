@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 
+from apps.tasks.arguments import MASKED, masked
 from apps.tasks.durable import DurableQuerySet, DurableRow
 
 
@@ -18,6 +19,8 @@ class TaskRun(DurableRow):
         RUNNING = "running"
         DONE = "done"
         FAILED = "failed"
+        # A plain task's: its message came again, so whoever had it may have died with it.
+        REDELIVERED = "redelivered"
 
     CLAIMED: ClassVar[str] = Status.RUNNING
 
@@ -25,12 +28,20 @@ class TaskRun(DurableRow):
     name = models.CharField(max_length=255)
     args = models.JSONField(default=list, blank=True)
     kwargs = models.JSONField(default=dict, blank=True)
+    options = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="Links and retries of the message."
+    )
     queue = models.CharField(max_length=100, blank=True)
     status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
     worker = models.CharField(max_length=255, blank=True)
+    error_type = models.CharField("error", max_length=255, blank=True)
     traceback = models.TextField(blank=True)
     correlation_id = models.CharField(max_length=100, blank=True)
+    first_failed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    copy_of = models.OneToOneField(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="copy"
+    )
 
     objects: ClassVar[DurableQuerySet[TaskRun]] = DurableQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -42,6 +53,16 @@ class TaskRun(DurableRow):
 
     def __str__(self) -> str:
         return f"{self.name} [{self.id}]"
+
+    @property
+    def shown_arguments(self) -> dict[str, Any]:
+        """The arguments for people: whatever stands under a secret's name is hidden."""
+        return {"args": masked(self.args), "kwargs": masked(self.kwargs)}
+
+    @property
+    def lacks_secrets(self) -> bool:
+        """Whether a secret among the arguments was not kept, so that it cannot run again."""
+        return MASKED in str([self.args, self.kwargs])
 
 
 class FailedTaskManager(models.Manager["FailedTask"]):

@@ -1,12 +1,69 @@
 """Tasks about tasks."""
 
-from celery import shared_task
+from collections.abc import Iterator
 
-from apps.tasks import health
+import structlog
+from celery import current_app, shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.db.models.functions import Now
+from redis.exceptions import RedisError
+
+from apps.tasks import durable, health, runs
 from apps.tasks.base import Task
+from apps.tasks.models import TaskRun
+
+logger = structlog.get_logger(__name__)
+
+PURGED_AT_ONCE = 1_000  # rows; one short transaction each
 
 
-@shared_task(base=Task, name="tasks.heartbeat")
+@shared_task(base=Task, name="tasks.heartbeat", autoretry_for=())
 def heartbeat() -> None:
     """Prove that Beat, the broker and a worker work together: the home page shows its age."""
-    health.note_heartbeat()
+    try:
+        health.note_heartbeat()
+    except RedisError as error:
+        logger.warning("heartbeat_not_noted", error=str(error))
+
+
+@shared_task(base=Task, name="tasks.requeue_stuck_runs", autoretry_for=())
+def requeue_stuck_runs() -> int:
+    """Ring for durable tasks that are due and that nobody has: their message was lost, or never sent.
+
+    As long as a queue holds many messages, none is added to it: those that wait have theirs in
+    there, and each run would add another.
+    """
+    long = health.long_queues(durable.REQUEUED_AT_ONCE)
+    due = TaskRun.objects.due().order_by("next_attempt_at")[: durable.REQUEUED_AT_ONCE]
+    rung = durable.ring_for(not_behind(long, due), runs.publish)
+    if rung:
+        logger.warning("runs_requeued", count=rung)
+    return rung
+
+
+def not_behind(long: set[str], due: object) -> Iterator[TaskRun]:
+    """Yield the runs whose queue is not among the long ones."""
+    for run in due:  # type: ignore[attr-defined] # rows
+        route = current_app.amqp.router.route({"queue": run.queue or None}, run.name)
+        if route["queue"].name not in long:
+            yield run
+
+
+@shared_task(base=Task, name="tasks.purge_old_runs")
+def purge_old_runs() -> int:
+    """Delete what is done and what has failed once their retention is over."""
+    states, now = TaskRun.Status, Now()
+    old = TaskRun.objects.filter(
+        status__in=(states.DONE, states.REDELIVERED),
+        queued_at__lt=now - settings.TASK_RUN_RETENTION,
+    ) | TaskRun.objects.filter(
+        status=states.FAILED, finished_at__lt=now - settings.FAILED_TASK_RETENTION
+    )
+    deleted = 0
+    try:
+        while pks := list(old.values_list("pk", flat=True)[:PURGED_AT_ONCE]):
+            deleted += TaskRun.objects.filter(pk__in=pks).delete()[0]
+    except SoftTimeLimitExceeded:
+        logger.info("purge_goes_on_tomorrow", deleted=deleted)
+    return deleted

@@ -20,10 +20,25 @@ CELERY_TASK_ANNOTATIONS = (Limits(),)
 
 # A message is acknowledged when its task has ended, so a killed worker loses none.
 CELERY_TASK_ACKS_LATE = True
+# Nor does a killed pool process: its message comes again at once, and apps/tasks/redelivery.py
+# counts how often.
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-# A task that kills its pool process is counted as a retry and so ends at max_retries;
-# a rejected message alone would come back for ever.
-CELERY_TASK_RETRY_ON_WORKER_LOST = True
+# Temporary errors: pauses double from the first to the longest, each a random part of it. So 20
+# retries last an hour on average, which is longer than most outages.
+TASK_RETRY_FIRST = (
+    1.0  # second; also how long after its pool process died a durable task comes again
+)
+TASK_RETRY_LONGEST = 600  # seconds
+TASK_MAX_RETRIES = 20
+# A durable task's retry comes this much after its row is due, since a worker's clock may run ahead
+# of the database's.
+TASK_RETRY_MARGIN = timedelta(seconds=1)
+# A row belongs to the worker that claimed it for its task's hard limit and this much longer, in
+# which the worker's main process notices the limit and ends the task.
+TASK_LEASE_MARGIN = timedelta(seconds=15)
+# Rows of durable tasks that are done: long enough to look at what ran this week.
+TASK_RUN_RETENTION = timedelta(days=env.int("TASK_RUN_RETENTION_DAYS", default=7))
+FAILED_TASK_RETENTION = timedelta(days=env.int("FAILED_TASK_RETENTION_DAYS", default=90))
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # a process takes no second task while it works on one
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = (
     False  # the task goes on; its work is idempotent

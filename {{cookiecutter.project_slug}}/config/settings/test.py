@@ -24,4 +24,5 @@ WHITENOISE_AUTOREFRESH = True  # there is no collectstatic before a test
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.5
 # Seconds instead of minutes, so that a test sees a lease run out and a retry come.
 EMAIL_LEASE = timedelta(seconds=1)
-EMAIL_RETRY_FIRST = EMAIL_RETRY_MARGIN = timedelta(seconds=0.1)
+EMAIL_RETRY_FIRST = EMAIL_RETRY_MARGIN = TASK_RETRY_MARGIN = timedelta(seconds=0.1)
+TASK_RETRY_FIRST = 0.1

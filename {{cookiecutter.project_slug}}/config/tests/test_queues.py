@@ -1,7 +1,10 @@
 import pytest
 from celery import current_app
+from django.core.cache import cache
 from django.core.checks import run_checks
 
+from apps.tasks.health import queue_lengths
+from apps.tasks.tasks import heartbeat
 from config.queues import ROUTES, VISIBILITY_TIMEOUT, route_of
 
 
@@ -51,3 +54,27 @@ def test_a_worker_without_the_option_listens_to_all(procfile):
     procfile("worker: celery -A config worker -c 4\n")
 
     assert errors() == []
+
+
+@pytest.mark.parametrize("location", ["redis://127.0.0.1:6379", "redis://:pass@localhost/0"])
+def test_a_cache_in_the_brokers_database_is_found(settings, location, tmp_path):
+    settings.BASE_DIR = tmp_path
+    settings.CELERY_BROKER_URL = "redis://localhost:6379/0"
+    settings.CACHES = {
+        "default": {"LOCATION": location},
+        "other": {"LOCATION": "redis://localhost/1"},
+    }
+
+    (error,) = errors()
+    assert "'default' shares its database with the broker" in error
+
+
+def test_clearing_the_cache_leaves_the_queues_alone(redis_server):
+    heartbeat.apply_async(countdown=600)
+    before = queue_lengths()
+
+    cache.clear()
+
+    assert queue_lengths() == before
+    assert before["default"] > 0
+    current_app.control.purge()

@@ -1,8 +1,5 @@
 """The socket, through the web server, the application and the Redis that production has."""
 
-import socket
-import subprocess
-import sys
 import time
 
 import pytest
@@ -15,27 +12,24 @@ from websockets.sync.client import connect
 from apps.live.consumers import NOT_SIGNED_IN
 from apps.live.groups import group_of
 from tests.servers import free_port
-from tests.workers import wait_until
+from tests.workers import Program
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+PORT = free_port()
 QUIET = 0.2  # seconds in which a message would have come
+
+web = Program(
+    *("uvicorn", "config.asgi:application", "--port", str(PORT)), "--log-level", "warning"
+)
 
 
 @pytest.fixture(scope="module")
 def server(django_db_setup):
     """The address of the web server, started by the same command as in production."""
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(port)]
-    with subprocess.Popen([*command, "--log-level", "warning"]) as process:
-        wait_until(lambda: process.poll() is not None or answers(port))
-        yield f"localhost:{port}"
-        process.terminate()
-
-
-def answers(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    web.wait(PORT)
+    yield f"localhost:{PORT}"
+    web.stop()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from apps.tasks.dead_letters import MASKED, masked
+from apps.tasks.arguments import MASKED, masked
 from apps.tasks.models import FailedTask, TaskRun
 from apps.tasks.tasks import heartbeat
 

@@ -1,0 +1,64 @@
+"""Messages of plain tasks that came again: counted, so that one that kills its workers stops.
+
+Redis says that a message was delivered before, and not how often. So a plain task gets a row when
+its message comes again; it goes when the task ends. A durable task's row counts by itself.
+"""
+
+from typing import Any
+
+from apps.tasks import runs
+from apps.tasks.arguments import kept_arguments
+from apps.tasks.durable import WorkersLostError
+from apps.tasks.models import TaskRun
+
+GIVEN_BACK = {"given_back": True}
+
+
+def is_redelivered(request: Any) -> bool:
+    """Say whether a plain task's message was delivered before."""
+    return bool((request.delivery_info or {}).get("redelivered"))
+
+
+def count(task: Any) -> None:
+    """Count that the message of the running plain task came again.
+
+    Raises:
+        WorkersLostError: it came once too often.
+    """
+    row = row_of(task.name, task.request)
+    if row.options:
+        row.options = {}  # a worker that was told to stop has given it back
+    else:
+        row.losses += 1
+    row.save(update_fields=["losses", "options"])
+    if row.is_poisonous:
+        raise WorkersLostError(f"{row.losses} workers in a row have died with this task")
+
+
+def note_given_back(name: str, request: Any) -> None:
+    """Remember that a worker stops in peace, so that its message does not count when it comes again."""
+    row = row_of(name, request)
+    row.options = GIVEN_BACK
+    row.save(update_fields=["options"])
+
+
+def forget(request: Any) -> None:
+    """Drop the row of a message that came again, since its task has ended well."""
+    if is_redelivered(request):
+        TaskRun.objects.filter(
+            pk=runs.row_id(request.id), status=TaskRun.Status.REDELIVERED
+        ).delete()
+
+
+def row_of(name: str, request: Any) -> TaskRun:
+    """Return the row of a plain task's message, made if there is none."""
+    row, _made = TaskRun.objects.get_or_create(
+        id=runs.row_id(request.id),
+        defaults={
+            "name": name,
+            "status": TaskRun.Status.REDELIVERED,
+            "queue": runs.queue_of(request),
+            **kept_arguments(request.args, request.kwargs),
+        },
+    )
+    return row

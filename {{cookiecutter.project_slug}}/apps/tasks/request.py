@@ -1,0 +1,46 @@
+"""What a worker's main process does about the tasks in its pool."""
+
+from typing import Any
+
+import structlog
+from celery.exceptions import InvalidTaskError
+from celery.worker import request
+from django.db import DatabaseError
+from django.db.models.functions import Now
+from kombu.exceptions import DecodeError
+
+from apps.tasks import redelivery, runs
+
+logger = structlog.get_logger(__name__)
+
+
+class Request(request.Request):
+    """Celery's request, which survives any message, and gives a row back when the worker stops."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Take a message.
+
+        Raises:
+            InvalidTaskError: it has another form than Celery's; any other error ends the worker
+                (Celery 5.7), and the next one too, since the message comes again.
+        """
+        try:
+            super().__init__(*args, **options)
+        except (DecodeError, LookupError, TypeError, ValueError) as error:
+            raise InvalidTaskError(f"{type(error).__name__}: {error}") from error
+
+    def cancel(self, *args: Any, **options: Any) -> None:
+        """End the pool process that runs the task; its message goes back to the queue."""
+        super().cancel(*args, **options)
+        try:
+            self.give_back()
+        except DatabaseError as error:
+            logger.warning("task_not_given_back", task_id=self.id, error=str(error))
+
+    def give_back(self) -> None:
+        """Let the next worker begin at once, and not count this one among those that died."""
+        if runs.has_row(self._context):  # type: ignore[attr-defined]
+            runs.put_back(self, next_attempt_at=Now())
+        elif self.time_start:
+            redelivery.note_given_back(self.name, self)
+        runs.close_connections()

@@ -1,0 +1,175 @@
+"""What durable tasks promise, kept by a real worker, a real broker and a real database."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from celery import chain, group
+from celery.exceptions import Ignore
+from django.db import transaction
+from django.db.models.functions import Now
+
+from apps.tasks import runs
+from apps.tasks.models import FailedTask, TaskRun
+from apps.tasks.tasks import requeue_stuck_runs
+from tests import probes
+from tests.workers import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def has_status(result, status):
+    return lambda: TaskRun.objects.get(pk=result.id).status == status
+
+
+def all_done(count):
+    return lambda: TaskRun.objects.filter(status="done").count() == count
+
+
+def test_a_worker_runs_a_durable_task_from_its_row(worker):
+    result = probes.durable.delay("one")
+
+    wait_until(has_status(result, "done"))
+
+    run = TaskRun.objects.get(pk=result.id)
+    assert (run.name, run.args, run.attempts, run.queue) == ("tests.durable", ["one"], 1, "default")
+    assert probes.ran() == ["one"]
+
+
+def test_a_rolled_back_transaction_runs_nothing(worker):
+    with transaction.atomic():
+        probes.durable.delay("never")
+        transaction.set_rollback(True)
+    probes.durable.delay("marker")
+
+    wait_until(all_done(1))
+
+    assert probes.ran() == ["marker"]
+
+
+def test_a_message_that_was_lost_is_published_again(worker, redis_server):
+    redis_server.stop()
+    started = time.monotonic()
+    result = probes.durable.delay("one")
+    took = time.monotonic() - started
+    redis_server.restart()
+
+    wait_until(lambda: requeue_stuck_runs() == 1)
+    wait_until(has_status(result, "done"))
+
+    assert took < 1
+    assert probes.ran() == ["one"]
+
+
+def test_a_message_that_comes_twice_runs_once(worker):
+    result = probes.durable.delay("one")
+    runs.ring(TaskRun.objects.get(pk=result.id))
+    marker = probes.durable.delay("marker")
+
+    wait_until(has_status(marker, "done"))
+    wait_until(has_status(result, "done"))
+
+    assert sorted(probes.ran()) == ["marker", "one"]
+
+
+def test_a_start_months_away_waits_in_its_row(worker):
+    result = probes.durable.apply_async(("one",), countdown=90 * 24 * 3600)
+    probes.durable.delay("marker")
+    wait_until(all_done(1))
+    assert requeue_stuck_runs() == 0
+
+    TaskRun.objects.filter(pk=result.id).update(next_attempt_at=Now())
+    assert requeue_stuck_runs() == 1
+
+    wait_until(has_status(result, "done"))
+
+
+def test_a_temporary_error_is_tried_again(worker):
+    result = probes.flaky.delay(1)
+
+    wait_until(has_status(result, "done"))
+
+    run = TaskRun.objects.get(pk=result.id)
+    assert (run.attempts, run.options["retries"], probes.ran()) == (2, 1, ["flaky", "flaky"])
+    assert run.first_failed_at < run.finished_at
+
+
+def test_a_task_that_fails_for_good_is_a_dead_letter_that_runs_again(worker):
+    result = probes.failing.delay(password="sesame")
+
+    wait_until(has_status(result, "failed"))
+
+    failed = FailedTask.objects.get(pk=result.id)
+    assert (failed.error_type, failed.queue) == ("ZeroDivisionError", "default")
+    assert "nothing to divide by" in failed.traceback
+    assert failed.shown_arguments["kwargs"] == {"password": "********"}
+    assert failed.worker.startswith("celery@")
+
+
+def test_a_task_that_runs_too_long_is_a_dead_letter(worker):
+    result = probes.endless.apply_async(soft_time_limit=0.1, time_limit=0.3)
+
+    wait_until(has_status(result, "failed"))
+
+    assert FailedTask.objects.get(pk=result.id).error_type == "TimeLimitExceeded"
+
+
+def test_tasks_that_kill_their_pool_processes_are_set_aside(worker):
+    durable, plain = probes.deadly.delay(), probes.plain_deadly.delay()
+    behind = probes.durable.delay("behind")
+
+    wait_until(has_status(behind, "done"))
+    wait_until(lambda: FailedTask.objects.count() == 2)
+
+    assert sorted(probes.ran()) == ["behind", *["deadly"] * 3, *["deadly plain"] * 3]
+    failed = FailedTask.objects.filter(error_type="WorkersLostError")
+    assert {str(task.pk) for task in failed} == {durable.id, plain.id}
+
+
+def test_a_durable_chain_runs_in_order(worker):
+    links = chain(probes.durable.s("a"), probes.durable_link.s("b"), probes.durable_link.s("c"))
+    links.apply_async()
+
+    wait_until(all_done(3))
+
+    assert probes.ran() == ["a", "a+b", "b+c"]
+
+
+def test_a_link_of_a_chain_that_was_lost_is_published_again(worker, redis_server):
+    first, second = probes.durable.s("a"), probes.durable_link.s("b")
+    redis_server.stop()
+    chain(first, second).apply_async()
+    redis_server.restart()
+    wait_until(lambda: requeue_stuck_runs() == 1)
+
+    wait_until(all_done(2))
+
+    assert probes.ran() == ["a", "a+b"]
+
+
+def test_a_durable_group_runs(worker):
+    group(probes.durable.s(name) for name in "abc").apply_async()
+
+    wait_until(all_done(3))
+
+    assert sorted(probes.ran()) == ["a", "b", "c"]
+
+
+def test_a_worker_whose_lease_ran_out_writes_nothing(settings):
+    settings.TASK_LEASE_MARGIN = timedelta(hours=-1)
+    result = probes.durable.delay("slow")
+    late = TaskRun.objects.claim(result.id, timedelta(hours=-1))
+    holder = TaskRun.objects.claim(result.id, timedelta(hours=1))
+
+    assert not late.release(status="failed")
+    assert holder.release(status="done")
+
+
+def test_a_row_that_somebody_holds_is_left_alone():
+    result = probes.durable.delay("one")
+    TaskRun.objects.claim(result.id, timedelta(hours=1))
+    probes.durable.push_request(id=result.id, called_directly=False, task_run=True)
+
+    with pytest.raises(Ignore):
+        probes.durable()
+    probes.durable.pop_request()
