@@ -16,7 +16,7 @@ CONNECTION_KILLS = 5  # of all connections to Redis
 CRASHES = 2  # of PostgreSQL
 DEATHS = 2  # of both workers, between the provider's answer and the commit
 OUTAGE = 10.0  # seconds
-GRACE = 0.3  # seconds, where WORKER_SOFT_SHUTDOWN_TIMEOUT is 2
+GRACE = 0.05  # seconds, where WORKER_SOFT_SHUTDOWN_TIMEOUT is 2
 
 
 def nothing(_world: World) -> None:
@@ -37,7 +37,7 @@ def kill_pool_children(world: World) -> None:
         worker = world.workers[number % len(world.workers)]
         wait_until(worker.children)
         worker.children()[0].kill()
-        time.sleep(0.3)
+        time.sleep(0.5)
 
 
 def cut_grace_short(world: World) -> None:

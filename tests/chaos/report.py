@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-KINDS = {"email": "Emails", "plain": "Plain tasks"}
+KINDS = {"email": "Emails", "durable": "Durable tasks", "plain": "Plain tasks"}
 FIGURES = "accepted / done / lost / twice / s"
 PAGE = Path(__file__).parents[2] / "docs/reliability.md"
 MEASURED = re.compile(r"(?<=<!-- measured -->\n).*(?=<!-- end -->)", re.DOTALL)

@@ -21,7 +21,7 @@ PATIENCE = 120.0  # seconds; nothing waits that long unless something is broken
 FLOWING = LOAD // 20  # runs of each kind until a fault begins
 STILL = 60.0  # seconds without progress after which nothing more is expected
 # What is under way, by table and status.
-UNDER_WAY = {"mail_email": ("queued", "sending")}
+UNDER_WAY = {"mail_email": ("queued", "sending"), "tasks_taskrun": ("queued", "running")}
 LEFT_BY_A_ROW = "mail_emailevent, mail_email, tasks_taskrun"
 SECRET = "this key protects nothing, it is only long enough for the checks 0123456789"
 

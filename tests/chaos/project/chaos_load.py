@@ -19,8 +19,8 @@ import chaos_tasks  # noqa: E402 - needs Django
 
 from apps.mail.services import send_email  # noqa: E402 - the same
 
-# In each hundred: a task that takes half a second, a mail that is refused for good.
-ODD_ONE = 50
+# One in so many is odd: a task that takes a tenth of a second, a mail that is refused for good.
+ODD = 50
 PAUSE = 0.1  # seconds until a refused caller makes its next call
 
 
@@ -29,13 +29,18 @@ def email(name: str) -> None:
     send_email("test_email", f"{name}@example.com", {"queued_by": "chaos"})
 
 
+def durable(name: str) -> None:
+    """Record a durable task."""
+    chaos_tasks.durable.apply_async((name,))
+
+
 def plain(name: str) -> None:
     """Publish a plain task."""
     chaos_tasks.plain.apply_async((name,))
 
 
 Call = Callable[[str], None]
-KINDS: dict[str, Call] = {"email": email, "plain": plain}
+KINDS: dict[str, Call] = {"email": email, "durable": durable, "plain": plain}
 
 
 def publish(call: Call, names: list[str], accepted: list[str]) -> None:
@@ -55,7 +60,7 @@ def load(row: str, number: int) -> dict[str, list[str]]:
     """Publish all kinds at the same time."""
     accepted: dict[str, list[str]] = {kind: [] for kind in KINDS}
     names = [
-        f"{'odd' if index % 100 == ODD_ONE else 'usual'}-{row}-{index}" for index in range(number)
+        f"{'odd' if index % ODD == ODD // 2 else 'usual'}-{row}-{index}" for index in range(number)
     ]
     threads = [
         threading.Thread(target=publish, args=(call, names, accepted[kind]))

@@ -12,10 +12,17 @@ EMAIL_RETRY_FIRST = timedelta(seconds=1)
 EMAIL_RETRY_LONGEST = timedelta(seconds=4)
 EMAIL_RETRY_MARGIN = timedelta(seconds=0.1)  # one machine, one clock
 
+# With the margin, the lease of a durable task is as long as that of a mail.
+CELERY_TASK_ANNOTATIONS = (
+    *CELERY_TASK_ANNOTATIONS,
+    {"chaos.durable": {"soft_time_limit": 3, "time_limit": 4}},  # seconds
+)
+TASK_LEASE_MARGIN = timedelta(seconds=1)
+TASK_RETRY_LONGEST = 4  # seconds
+TASK_RETRY_MARGIN = timedelta(seconds=0.1)
+
 CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] = 6  # seconds; longer than any retry waits
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1  # second
-SWEEP = 3.0  # seconds; the workers get through SWEPT mails in about as long
-CELERY_BEAT_SCHEDULE["requeue stuck emails"] |= {
-    "schedule": SWEEP,
-    "options": {"expire_seconds": 10},
-}
+SWEEP = {"schedule": 3.0, "options": {"expire_seconds": 10}}  # seconds
+CELERY_BEAT_SCHEDULE["requeue stuck emails"] |= SWEEP
+CELERY_BEAT_SCHEDULE["requeue stuck runs"] |= SWEEP

@@ -9,13 +9,22 @@ from celery import shared_task, signals
 from django.conf import settings
 
 from apps.mail import tasks as mail
+from apps.tasks import durable as rows
 from apps.tasks.base import Task
 
-# A sweep also rings for mails that wait in the queue, once a minute in production. Here it comes
+# A sweep also rings for what waits in the queue, once a minute in production. Here it comes
 # every few seconds, so it rings for no more than the workers get through until the next one.
-mail.REQUEUED_AT_ONCE = 500  # rows
+mail.REQUEUED_AT_ONCE = rows.REQUEUED_AT_ONCE = 500  # rows
+
+SLOW = 0.1  # seconds
 
 ledger = redis.Redis.from_url(settings.LEDGER_URL)
+
+
+@shared_task(base=Task, name="chaos.durable", durable=True)
+def durable(name: str) -> None:
+    """Work that is a row."""
+    work("durable", name)
 
 
 @shared_task(base=Task, name="chaos.plain")
@@ -26,7 +35,7 @@ def plain(name: str) -> None:
 
 def work(kind: str, name: str) -> None:
     """Do what the ledger counts; an odd one takes its time."""
-    time.sleep(0.5 if name.startswith("odd") else 0)
+    time.sleep(SLOW if name.startswith("odd") else 0)
     ledger.rpush(kind, name)
 
 
