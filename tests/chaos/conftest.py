@@ -1,7 +1,7 @@
 """The running service for all rows, and the table at the end."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,14 +12,31 @@ from tests.conftest import Bake
 
 
 @pytest.fixture(scope="session")
-def world(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The service with everything it needs, for all rows: starting it takes as long as a row."""
+def worlds(
+    bake: Bake, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], World]]:
+    """Return a function that gives the running service on a database, one at a time.
+
+    It serves all rows on this database, since starting it takes as long as a row.
+    """
     project = bake()
     for module in (HERE / "project").glob("*.py"):
         shutil.copy(module, project)
-    world = World(project, tmp_path_factory.mktemp("chaos"))
-    yield world
-    world.end()
+    running: dict[str, World] = {}
+
+    def end() -> None:
+        for world in running.values():
+            world.end()
+        running.clear()
+
+    def start(database: str) -> World:
+        if database not in running:
+            end()
+            running[database] = World(project, tmp_path_factory.mktemp(database), database)
+        return running[database]
+
+    yield start
+    end()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

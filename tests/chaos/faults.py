@@ -144,6 +144,13 @@ def kill_beat(world: World) -> None:
     world.redis.client.flushall()
 
 
+def fill_disk(world: World) -> None:
+    """The disk under SQLite is full for 5 s."""
+    world.ledger.client.set("disk full", "yes")
+    time.sleep(5)
+    world.ledger.client.delete("disk full")
+
+
 @contextmanager
 def behind_a_proxy(world: World) -> Iterator[None]:
     """Let the workers reach Redis through a proxy only."""

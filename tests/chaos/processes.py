@@ -78,12 +78,15 @@ class Supervisor(threading.Thread):
         super().__init__(daemon=True)
         self.processes = processes
         self.ended = threading.Event()
-        self.restarts: list[str] = []
 
     def run(self) -> None:
-        """Look after the processes until `ended`."""
+        """Look after the processes until `stop`."""
         while not self.ended.wait(SUPERVISED):
             for process in self.processes:
                 if process.wanted and process.process.poll() is not None:
-                    self.restarts.append(process.name)
                     process.start()
+
+    def stop(self) -> None:
+        """Look after them no longer."""
+        self.ended.set()
+        self.join()

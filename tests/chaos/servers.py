@@ -1,9 +1,11 @@
-"""The servers that are harmed: Redis and PostgreSQL, private, on free ports, without root."""
+"""What is harmed: Redis, PostgreSQL and SQLite, private, on free ports, without root."""
 
 import os
 import shutil
 import signal
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +76,16 @@ class PostgreSQL:
             patch.setenv("XDG_RUNTIME_DIR", str(self.folder))
             (self.folder / "python_PostgresServer").mkdir()
             self.server = get_server(self.folder / "data", cleanup_mode="delete")
+        self.url: str = self.server.get_uri()
         for setting in ("fsync", "full_page_writes"):
             self.execute(f"ALTER SYSTEM SET {setting} = off")
         self.execute("SELECT pg_reload_conf()")
         self.execute("CREATE DATABASE service")
-        self.url: str = self.server.get_uri("service")
+        self.url = self.server.get_uri("service")
 
-    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement, and return the rows that it gives."""
-        uri = self.server.get_uri(database)
-        with psycopg.connect(uri, autocommit=True) as connection:
+        with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(statement)  # type: ignore[call-overload]
             return list(cursor) if cursor.description else []
 
@@ -100,6 +102,24 @@ class PostgreSQL:
     def remove(self) -> None:
         """Stop it, and delete what it holds."""
         self.server.cleanup()
+        shutil.rmtree(self.folder)
+
+
+class SQLite:
+    """A file, as in development."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=memory()))
+        self.path = self.folder / "service.sqlite3"
+        self.url = f"sqlite:///{self.path}"
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement, and return the rows that it gives."""
+        with closing(sqlite3.connect(self.path, timeout=20, isolation_level=None)) as connection:
+            return connection.execute(statement).fetchall()
+
+    def remove(self) -> None:
+        """Delete it."""
         shutil.rmtree(self.folder)
 
 

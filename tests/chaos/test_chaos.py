@@ -29,12 +29,14 @@ class Row:
         in_flight: how many tasks it hits while they run, so how many may run twice.
         loses_plain: whether the broker loses what it holds, and with it plain tasks.
         around: what is set up before and taken down after.
+        database: what the service runs on.
     """
 
     fault: Callable[[World], None]
     in_flight: int
     loses_plain: bool = False
     around: Callable[[World], AbstractContextManager[None]] = nullcontext
+    database: str = "postgresql"
 
     @property
     def words(self) -> str:
@@ -62,6 +64,7 @@ ROWS = [
     Row(faults.die_before_commit, faults.DEATHS * IN_ALL),
     Row(faults.freeze_worker, IN_A_WORKER),
     Row(faults.kill_beat, 0, loses_plain=True),
+    Row(faults.fill_disk, IN_ALL, database="sqlite"),
 ]
 
 
@@ -80,8 +83,11 @@ def run(row: Row, world: World) -> dict[str, Count]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.fault.__name__)
 def test_nothing_promised_is_lost(
-    row: Row, world: World, record_property: Callable[[str, object], None]
+    row: Row,
+    worlds: Callable[[str], World],
+    record_property: Callable[[str, object], None],
 ) -> None:
+    world = worlds(row.database)
     try:
         counts = run(row, world)
         record_property("reliability", Line(row.words, counts))

@@ -12,7 +12,7 @@ from pathlib import Path
 from scripts.demo import free_port
 from tests.chaos.processes import Process, Supervisor
 from tests.chaos.report import KINDS, Count
-from tests.chaos.servers import PostgreSQL, Redis
+from tests.chaos.servers import PostgreSQL, Redis, SQLite
 
 HERE = Path(__file__).parent
 LOAD = 1000  # calls of each kind in each row
@@ -22,7 +22,8 @@ FLOWING = LOAD // 20  # runs of each kind until a fault begins
 STILL = 60.0  # seconds without progress after which nothing more is expected
 # What is under way, by table and status.
 UNDER_WAY = {"mail_email": ("queued", "sending"), "tasks_taskrun": ("queued", "running")}
-LEFT_BY_A_ROW = "mail_emailevent, mail_email, tasks_taskrun"
+LEFT_BY_A_ROW = ("mail_emailevent", "mail_email", "tasks_taskrun")
+DATABASES = {"postgresql": PostgreSQL, "sqlite": SQLite}
 SECRET = "this key protects nothing, it is only long enough for the checks 0123456789"
 
 
@@ -40,14 +41,15 @@ class World:
     Args:
         project: a rendered project, which gets the modules of tests/chaos/project.
         folder: for logs and what Redis keeps.
+        database: one of DATABASES.
     """
 
-    def __init__(self, project: Path, folder: Path) -> None:
+    def __init__(self, project: Path, folder: Path, database: str) -> None:
         self.project, self.folder, self.stack = project, folder, ExitStack()
         with self.stack:
             self.ledger = self.redis_in("ledger", keeps=False)
             self.redis = self.redis_in("broker", keeps=True)
-            self.database = PostgreSQL()
+            self.database = DATABASES[database]()
             self.stack.callback(self.database.remove)
             self.smtp_port = free_port()
             self.environment = self.make_environment()
@@ -89,7 +91,7 @@ class World:
     def start_processes(self) -> None:
         """Start the SMTP server, workers, Beats and who publishes, under a supervisor."""
         celery = ("-m", "celery", "-A", "config")
-        worker = (*celery, "worker", "--include", "chaos_tasks", "-c", str(CONCURRENCY), "-n")
+        worker = (*celery, "worker", "-c", str(CONCURRENCY), "-n")
         beat = (*celery, "beat", "--schedule", "unused", "--pidfile", "")
         self.smtp = self.process(
             "smtp", str(HERE / "sink.py"), str(self.smtp_port), self.ledger.url
@@ -99,9 +101,9 @@ class World:
         ]
         self.beats = [self.process(name, *beat) for name in ("beat1", "beat2")]
         self.publisher = self.start_publisher()
-        self.supervisor = supervisor = Supervisor([self.smtp, *self.workers, *self.beats])
+        supervisor = Supervisor([self.smtp, *self.workers, *self.beats])
         supervisor.start()
-        self.stack.callback(supervisor.ended.set)
+        self.stack.callback(supervisor.stop)
         self.wait_for_workers()
 
     def process(self, name: str, *arguments: str) -> Process:
@@ -165,9 +167,7 @@ class World:
     def rows_under_way(self) -> int:
         """Return how many rows have not come to their end."""
         return sum(
-            self.database.execute(
-                f"SELECT count(*) FROM {table} WHERE status IN {statuses}", "service"
-            )[0][0]
+            self.database.execute(f"SELECT count(*) FROM {table} WHERE status IN {statuses}")[0][0]
             for table, statuses in UNDER_WAY.items()
         )
 
@@ -229,7 +229,8 @@ class World:
     def clean(self) -> None:
         """Bring everything back to where a row begins."""
         self.wait_for_workers()
-        self.database.execute(f"TRUNCATE {LEFT_BY_A_ROW} CASCADE", "service")
+        for table in LEFT_BY_A_ROW:
+            self.database.execute(f"DELETE FROM {table}")
         self.redis.client.flushall()
         self.ledger.client.delete("smtp", *KINDS)
 

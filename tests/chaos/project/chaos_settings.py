@@ -21,6 +21,7 @@ TASK_LEASE_MARGIN = timedelta(seconds=1)
 TASK_RETRY_LONGEST = 4  # seconds
 TASK_RETRY_MARGIN = timedelta(seconds=0.1)
 
+CELERY_IMPORTS = ["chaos_tasks"]  # by Beat, too
 CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] = 6  # seconds; longer than any retry waits
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1  # second
 SWEEP = {"schedule": 3.0, "options": {"expire_seconds": 10}}  # seconds
