@@ -69,8 +69,8 @@ test-template: .venv/installed
 	$(BIN)/$(PYTEST) tests $(TIMED:%=--ignore=%) --complete $(TWO) $(ARGS)
 
 lint: .venv/installed ## Check style, types, imports and templates, of the project in place
-	$(BIN)/ruff check hooks scripts tests
-	$(BIN)/ruff format --check hooks scripts tests
+	$(BIN)/ruff check hooks scripts tests *.py
+	$(BIN)/ruff format --check hooks scripts tests *.py
 	cd '$(PROJECT)' && ../$(BIN)/ruff check .
 	cd '$(PROJECT)' && ../$(BIN)/ruff format --check .
 	cd '$(PROJECT)' && ../$(BIN)/mypy .
@@ -78,8 +78,8 @@ lint: .venv/installed ## Check style, types, imports and templates, of the proje
 	cd '$(PROJECT)' && ../$(BIN)/djlint --check --lint apps
 
 format: .venv/installed ## Bring the code into shape
-	$(BIN)/ruff check --fix hooks scripts tests
-	$(BIN)/ruff format hooks scripts tests
+	$(BIN)/ruff check --fix hooks scripts tests *.py
+	$(BIN)/ruff format hooks scripts tests *.py
 	cd '$(PROJECT)' && ../$(BIN)/ruff check --fix .
 	cd '$(PROJECT)' && ../$(BIN)/ruff format .
 	cd '$(PROJECT)' && ../$(BIN)/djlint --reformat --quiet apps

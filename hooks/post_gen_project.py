@@ -1,7 +1,7 @@
 """Finishes a rendered project: drops what was not chosen, starts git, writes .env, says what next."""
 
 # Without pathlib, whose import takes some of the few milliseconds that rendering may cost.
-# ruff: noqa: PTH107, PTH109, PTH110, PTH112, PTH118, PTH120, PTH123
+# ruff: noqa: PTH102, PTH107, PTH109, PTH110, PTH112, PTH118, PTH120, PTH123
 
 import os
 import secrets
@@ -61,8 +61,8 @@ PARTS: dict[str, bool] = {
     "tests/test_queues_by_workload.py": QUEUES == "by_workload",
 }
 
-# Nothing in the user's own git configuration may stop or hold up the first commit. It goes into
-# one pack instead of a file for each of its objects, neither compressed nor forced to the disk.
+# Nothing in the user's own git configuration may stop or hold up the first commit. Its files go
+# into one pack instead of one file each, neither compressed nor forced to the disk.
 GIT_SETTINGS = (
     "commit.gpgSign=false",
     f"core.hooksPath={os.devnull}",
@@ -74,6 +74,9 @@ GIT_SETTINGS = (
 )
 # Set while a hook of another repository runs, which is not the one to commit to.
 OTHER_REPOSITORY = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
+
+# zlib takes new memory for each file, and glibc would ask the system for it each time.
+MEMORY = {"MALLOC_TOP_PAD_": "16777216"}  # bytes
 
 # Command or file: what it is for, and whether it is for these answers.
 NEXT_STEPS = (
@@ -106,6 +109,7 @@ def git(*arguments: str) -> None:
         subprocess.SubprocessError: git failed, or took longer than a minute.
     """
     settings = [part for setting in GIT_SETTINGS for part in ("-c", setting)]
+    environment = {k: v for k, v in os.environ.items() if k not in OTHER_REPOSITORY}
     subprocess.run(
         ["git", *settings, *arguments],
         check=True,
@@ -113,7 +117,7 @@ def git(*arguments: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         timeout=60,
-        env={name: value for name, value in os.environ.items() if name not in OTHER_REPOSITORY},
+        env={**environment, **MEMORY},
     )
 
 
@@ -134,13 +138,27 @@ def commit() -> None:
         git("-c", f"user.name={AUTHOR}", "-c", f"user.email={AUTHOR_EMAIL}", *arguments)
 
 
+def add_everything() -> None:
+    """Stage all files as they are: git packs none whose line ends it may have to convert.
+
+    They end in the template's own line ends, which are those that .gitattributes asks for.
+    """
+    os.mkdir(".git/info")
+    with open(".git/info/attributes", "w", encoding="utf-8") as file:
+        file.write("* -text\n")
+    try:
+        git("add", "--all")
+    finally:
+        os.remove(".git/info/attributes")
+
+
 def start_repository() -> None:
     """Start a repository with everything in its first commit, unless the folder is in one."""
     if is_in_repository(os.getcwd()):
         return
     try:
         git("init", "--quiet", "--initial-branch=main", "--template=")
-        git("add", "--all")
+        add_everything()
         commit()
     except (OSError, subprocess.SubprocessError) as error:
         reason = (getattr(error, "stderr", b"") or b"").decode(errors="replace") or str(error)

@@ -115,7 +115,8 @@ def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the template as a fresh clone holds it, without what tools leave behind."""
     copy = tmp_path_factory.mktemp("template")
-    shutil.copy(ROOT / "cookiecutter.json", copy)
+    for file in ("cookiecutter.json", "spare_compiling.py"):
+        shutil.copy(ROOT / file, copy)
     for folder in ("hooks", PROJECT):
         shutil.copytree(ROOT / folder, copy / folder, ignore=LEFT_BY_TOOLS)
     return copy

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import PurePosixPath
+from typing import Any
 
 import yaml
 
@@ -33,6 +34,11 @@ DEPLOYMENT_FILES = {
     "kubernetes": ("deploy/kubernetes/kustomization.yaml", "Dockerfile", ".dockerignore"),
     "systemd": ("deploy/systemd/all.target",),
 }
+SOFT = "WORKER_SOFT_SHUTDOWN_TIMEOUT"
+SOFT_SHUTDOWN = re.compile(rf'"{SOFT}", default=([\d.]+)')
+# Seconds: twice a worker's time-out for its broker, to stop consuming and to give tasks back.
+GIVING_BACK = 10.0
+COMPONENT = "app.kubernetes.io/component"
 CI_FILES = {"github": (".github/workflows/ci.yml",), "gitlab": (".gitlab-ci.yml",), "none": ()}
 
 
@@ -157,6 +163,7 @@ def faults(tree: Tree, answers: Answers) -> Iterator[str]:
     yield from missing_modules(tree)
     yield from missing_dependencies(tree)
     yield from queues_without_workers(tree)
+    yield from interrupted_workers(tree)
     yield from unknown_variables(tree)
     yield from broken_links(tree)
     yield from wrong_parts(tree, answers)
@@ -243,6 +250,71 @@ def queues_without_workers(tree: Tree) -> Iterator[str]:
     for place, found in folders.items():
         if found != routed:
             yield f"{place}: workers listen to {sorted(found)}, and tasks go to {sorted(routed)}"
+
+
+def interrupted_workers(tree: Tree) -> Iterator[str]:
+    """Yield workers whose tasks get another time after SIGTERM than the settings say, or that are killed meanwhile."""
+    (default,) = SOFT_SHUTDOWN.findall(tree["config/settings/celery.py"])
+    for path, find in WORKER_FILES.items():
+        for soft, grace in find(tree[path]) if path in tree else ():
+            if soft != float(default):
+                yield f"{path}: running tasks get {soft:g} s, and config/settings/celery.py says {default}"
+            if grace < soft + GIVING_BACK:
+                yield f"{path}: {grace:g} s of grace are not {GIVING_BACK:g} s more than the tasks' {soft:g} s"
+
+
+Seconds = tuple[float, float]
+
+
+@cache
+def in_compose(text: str) -> tuple[Seconds, ...]:
+    """Return what each worker's tasks get after SIGTERM, and what the worker gets itself."""
+    (content,) = documents(text)
+    return tuple(
+        (float(service["environment"][SOFT]), float(service["stop_grace_period"].removesuffix("s")))
+        for service in content["services"].values()  # type: ignore[index]
+        if "config worker" in service.get("command", "")
+    )
+
+
+@cache
+def in_kubernetes(text: str) -> tuple[Seconds, ...]:
+    """Return the same."""
+    pods: list[Any] = [
+        document["spec"]["template"]["spec"]  # type: ignore[index]
+        for document in documents(text)
+        if is_worker(document)
+    ]
+    return tuple(
+        (float(variables_of(pod)[SOFT]), float(pod["terminationGracePeriodSeconds"]))
+        for pod in pods
+    )
+
+
+def variables_of(pod: Any) -> dict[str, str]:
+    """Return the variables that a pod's manifest sets for its container."""
+    return {entry["name"]: entry["value"] for entry in pod["containers"][0]["env"]}
+
+
+def is_worker(document: Any) -> bool:
+    """Say whether a document of Kubernetes' is a worker's Deployment."""
+    component = (document or {}).get("metadata", {}).get("labels", {}).get(COMPONENT, "")
+    return bool(document and document["kind"] == "Deployment" and component.startswith("worker"))
+
+
+@cache
+def in_systemd(text: str) -> tuple[Seconds, ...]:
+    """Return the same."""
+    (soft,) = re.findall(rf"^Environment=.*\b{SOFT}=(\d+)", text, re.MULTILINE)
+    (grace,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
+    return ((float(soft), float(grace)),)
+
+
+WORKER_FILES = {
+    "compose.yaml": in_compose,
+    "deploy/kubernetes/workers.yaml": in_kubernetes,
+    "deploy/systemd/worker@.service": in_systemd,
+}
 
 
 def unknown_variables(tree: Tree) -> Iterator[str]:

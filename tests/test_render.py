@@ -122,6 +122,12 @@ def test_copied_files_hold_no_template_statement(template: Path) -> None:
         assert not (is_copied(name) and statement), name
 
 
+def test_rendered_files_hold_a_template_statement(template: Path) -> None:
+    for name, path in files(template / PROJECT):
+        text = path.read_bytes().decode(errors="replace")
+        assert is_copied(name) or re.search(r"\{\{|^\s*# %", text, re.MULTILINE), name
+
+
 def test_every_file_of_apps_is_copied(template: Path) -> None:
     apps = template / PROJECT / "apps"
     assert not [name for name, _ in files(apps) if not is_copied(f"apps/{name}")]
@@ -197,6 +203,17 @@ def test_project_starts_with_one_commit_and_nothing_left_to_commit(project: Path
     )
     assert git(project, "branch", "--show-current") == "main\n"
     assert git(project, "status", "--porcelain") == ""
+
+
+def test_files_of_the_first_commit_are_in_one_pack(project: Path) -> None:
+    counts = dict(line.split(": ") for line in git(project, "count-objects", "-v").splitlines())
+    names = {line.split()[2] for line in git(project, "ls-tree", "-r", "HEAD").splitlines()}
+    empty = git(project, "hash-object", "--no-filters", os.devnull).strip()
+    assert (counts["packs"], int(counts["in-pack"])) == ("1", len(names - {empty}))
+
+
+def test_attributes_of_the_project_hold_after_the_first_commit(project: Path) -> None:
+    assert git(project, "check-attr", "text", "README.md") == "README.md: text: auto\n"
 
 
 def test_commit_is_by_the_user_whom_git_knows(

@@ -17,11 +17,11 @@ app.autodiscover_tasks()
 
 @celeryd_init.connect
 def be_patient_with_the_broker(conf: Any, **_: object) -> None:
-    """Let a worker wait longer than a request may: it has nothing else to do.
-
-    A connection that died without a word is noticed after three of these times.
-    """
-    conf.broker_transport_options["socket_timeout"] = 5  # seconds
+    """Let a worker wait longer than a request may: it has nothing else to do."""
+    conf.broker_transport_options |= {
+        "socket_timeout": conf.worker_broker_timeout,
+        "health_check_interval": conf.worker_broker_timeout,
+    }
 
 
 @setup_logging.connect

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from typing import Any
 
 import redis
 from celery import current_app, shared_task
@@ -44,6 +45,12 @@ def report(seconds: float = 0) -> None:
     """A task that goes where reports go, and takes as long as it is told."""
     note("report")
     time.sleep(seconds)
+
+
+@shared_task(base=Task, name="tests.tell")
+def tell(word: str) -> None:
+    """Tell a word, by which a test knows its own task."""
+    note(word)
 
 
 @shared_task(base=Task, name="tests.patience")
@@ -103,3 +110,12 @@ def endless() -> None:
     while True:
         with suppress(SoftTimeLimitExceeded):
             time.sleep(60)
+
+
+@shared_task(bind=True, base=Task, name="tests.work")
+def work(self: Any, name: str, seconds: float = 0) -> None:
+    """A task that takes as long as it is told, but no time when it was given back once."""
+    again = self.request.delivery_info["redelivered"]
+    note(f"{name} begins again" if again else f"{name} begins")
+    time.sleep(0 if again else seconds)
+    note(f"{name} ends")

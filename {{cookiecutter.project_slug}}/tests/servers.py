@@ -22,6 +22,8 @@ import django
 import pytest
 from aiosmtpd.controller import Controller
 
+from tests.blackhole import Blackhole
+
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
@@ -67,6 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "DATABASE_URL": database.result(),
             "REDIS_URL": broker.result(),
             "EMAIL_URL": f"smtp://127.0.0.1:{smtp.port}",
+            "HEALTH_DIRECTORY": str(directory / "health"),
         }
         # Dropping a database whose server is thrown away is waste.
         config.option.reuse_db = "TEST_DATABASE_URL" not in os.environ
@@ -151,10 +154,20 @@ class Redis:
         stack.callback(self.stop)
         return f"{self.server.connection_url}/0"
 
+    def behind_a_hole(self) -> Blackhole:
+        """Return a proxy to the server whose network can vanish."""
+        return Blackhole("127.0.0.1", self.server.port)
+
     def stop(self) -> None:
         """Stop the server; its data stays on disk."""
         if self.server.is_running():
             self.server.stop()
+
+    def kill(self) -> None:
+        """SIGKILL the server, as the kernel does when memory runs out; `restart` brings it back."""
+        self.server._process.kill()
+        self.server._process.wait()
+        self.server._process = None
 
     def hang(self, *, hung: bool = True) -> None:
         """Let the server answer nobody without closing a connection, or go on."""
@@ -238,8 +251,11 @@ def mailbox(settings: Any) -> Iterator[Mailbox]:
 
 @pytest.fixture
 def redis_server() -> Iterator[Redis]:
-    """The Redis of the tests, to stop and start; it runs again afterwards."""
+    """The Redis of the tests, to stop and start; it runs again afterwards, and is asked again."""
+    from apps.tasks.circuit import circuit  # noqa: PLC0415 - needs Django's settings
+
     yield redis
     if redis.server._process is None:
         redis.restart()
     redis.hang(hung=False)
+    circuit.close()

@@ -17,6 +17,7 @@ def single_process(worker):
     one = Worker("high", "default", "low", concurrency=1)
     yield one
     one.kill()
+    current_app.control.purge()
 
 
 def test_an_urgent_message_overtakes_a_thousand_that_wait(single_process):

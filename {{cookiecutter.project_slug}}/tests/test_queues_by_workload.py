@@ -1,6 +1,7 @@
 """What the layout by workload promises."""
 
 import pytest
+from celery import current_app
 
 from apps.mail.models import Email
 from apps.mail.services import send_email
@@ -21,6 +22,7 @@ def workers(worker):
     yield workers
     for one in workers:
         one.kill()
+    current_app.control.purge()
 
 
 def test_a_report_of_half_an_hour_delays_no_mail(workers, mailbox):

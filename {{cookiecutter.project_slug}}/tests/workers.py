@@ -26,12 +26,15 @@ import pytest
 from celery import current_app
 from django.conf import settings
 
-from tests.servers import stack
+from tests.blackhole import Blackhole
+from tests.servers import redis, stack
 
 # Workers need not know of each other; asking around costs a second at every start.
 OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
 # Tasks that only tests have.
 OPTIONS += ["--include", "tests.probes"]
+# Twice as many signs of life, so that their end is noticed in half the time.
+OPTIONS += ["--heartbeat-interval", "1"]  # second
 CONCURRENCY = 2  # processes
 PATIENCE = 20.0  # seconds until a test that waits gives up
 # Elsewhere, a copy of a process that has used the system's libraries may crash.
@@ -44,6 +47,15 @@ def wait_until(condition: Callable[[], object], patience: float = PATIENCE) -> N
     while not condition():
         assert time.monotonic() < deadline, f"waited {patience:g} s for {condition}"
         time.sleep(0.02)
+
+
+def exists(process: int) -> bool:
+    """Whether a process is there."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def listens(address: str, port: int) -> bool:
@@ -102,6 +114,10 @@ class Nursery:
     def serve(self) -> None:
         """Start the workers that the test process asks for."""
         os.setsid()  # Ctrl-C is for the test process
+        os.environ |= {
+            "LOG_LEVEL": "INFO",
+            "REMAP_SIGTERM": "SIGQUIT",
+        }  # Celery reads it when imported
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no dead worker stays a zombie
         self.ours.close()
         with suppress(EOFError):
@@ -115,15 +131,17 @@ class Nursery:
         return int(self.ours.recv())
 
 
-def become_worker(arguments: list[str], log: str, as_in_production: bool) -> NoReturn:
+def become_worker(
+    arguments: list[str], log: str, environment: dict[str, str], as_in_production: bool
+) -> NoReturn:
     """Turn this process into a worker."""
     os.setsid()
+    os.environ |= environment
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with Path(log).open("ab") as file:
         for standard in (1, 2):
             os.dup2(file.fileno(), standard)
     if as_in_production or not CAN_FORK:
-        os.environ |= {"LOG_LEVEL": "INFO", "REMAP_SIGTERM": "SIGQUIT"}
         os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "config", *arguments])
     gc.freeze()  # or Celery collects the garbage of the tests, which takes longer than all the rest
     warnings.simplefilter("ignore")  # as to pytest they are errors
@@ -162,17 +180,24 @@ class Worker:
     Args:
         queues: what it listens to, by default to all.
         concurrency: processes.
+        hole: a proxy through which it reaches its broker.
     """
 
-    def __init__(self, *queues: str, concurrency: int = CONCURRENCY) -> None:
+    def __init__(
+        self, *queues: str, concurrency: int = CONCURRENCY, hole: Blackhole | None = None
+    ) -> None:
         self.queues = queues or tuple(queue.name for queue in current_app.conf.task_queues)
         self.concurrency = concurrency
+        self.hole = hole
+        self.broker = {"CELERY_BROKER_URL": f"redis://127.0.0.1:{hole.port}/0"} if hole else {}
 
     def start(self, *, as_in_production: bool = False) -> None:
         """Start the worker; `wait` tells when it consumes."""
         self.log = tempfile.NamedTemporaryFile("r")  # noqa: SIM115 - lives as long as the worker
         listens = ["--queues", ",".join(self.queues), "--concurrency", str(self.concurrency)]
-        self.group = nursery.start(["worker", *OPTIONS, *listens], self.log.name, as_in_production)
+        self.group = nursery.start(
+            ["worker", *OPTIONS, *listens], self.log.name, self.broker, as_in_production
+        )
 
     def wait(self) -> None:
         """Return once the worker consumes, started again if a test has killed it."""
@@ -182,11 +207,7 @@ class Worker:
 
     def is_alive(self) -> bool:
         """Whether the worker's process is there."""
-        try:
-            os.kill(self.group, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        return exists(self.group)
 
     def is_ready(self) -> bool:
         """Whether the worker consumes; fails with its log if it has ended."""
@@ -197,6 +218,14 @@ class Worker:
         """What the worker has printed so far."""
         self.log.seek(0)
         return self.log.read()
+
+    def replace(self) -> None:
+        """Start the next worker and SIGTERM this one, as a release does; return when it has ended."""
+        group, log = self.group, self.log
+        self.start()
+        os.kill(group, signal.SIGTERM)
+        wait_until(lambda: not exists(group))
+        log.close()
 
     def kill(self) -> None:
         """SIGKILL the worker and its pool, as the kernel does when memory runs out."""
@@ -212,11 +241,12 @@ def running_worker(request: pytest.FixtureRequest) -> Iterator[Worker | None]:
     if not any("worker" in getattr(item, "fixturenames", ()) for item in request.session.items):
         yield None
         return
-    worker = Worker()
-    worker.start(as_in_production=True)
-    request.getfixturevalue("django_db_setup")
-    yield worker
-    worker.kill()
+    with redis.behind_a_hole() as hole:
+        worker = Worker(hole=hole)
+        worker.start(as_in_production=True)
+        request.getfixturevalue("django_db_setup")
+        yield worker
+        worker.kill()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from celery.contrib.django.task import DjangoTask
+from celery.exceptions import Reject
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
@@ -16,6 +17,7 @@ from requests import exceptions as http
 
 from apps.tasks import links, redelivery, runs
 from apps.tasks.arguments import refuse_large, refuse_model_instances
+from apps.tasks.circuit import circuit
 from apps.tasks.progress import save_progress
 
 logger = structlog.get_logger(__name__)
@@ -95,7 +97,8 @@ class Task(DjangoTask):
             TypeError: an argument is a model instance, or nothing that JSON knows.
             ValueError: the arguments are too large, the start lies beyond the broker's visibility
                 time-out, or what follows the task cannot hold.
-            kombu.exceptions.OperationalError: the broker does not answer; not for a durable task.
+            kombu.exceptions.OperationalError: the broker does not answer, or did not a moment ago;
+                not for a durable task.
         """
         if self.is_retry_of_row(options):
             return self.AsyncResult(options["task_id"])  # the row is put back: apps.tasks.runs
@@ -106,7 +109,8 @@ class Task(DjangoTask):
             return self.AsyncResult(str(run.pk))
         refuse_distant_start(self.name, countdown, eta)
         start: dict[str, Any] = {"countdown": countdown, "eta": eta}
-        return super().apply_async(args, kwargs, **start, **options)
+        with circuit.publishing():
+            return super().apply_async(args, kwargs, **start, **options)
 
     def refuse(self, args: Any, kwargs: Any, options: dict[str, Any]) -> None:
         """Raise for arguments and links that cannot hold; see `apply_async`."""
@@ -117,11 +121,6 @@ class Task(DjangoTask):
     def is_retry_of_row(self, options: dict[str, Any]) -> bool:
         """Say whether Celery tries again what is run from a row."""
         return bool(options.get("retries")) and (self.durable or runs.has_row(self.request))
-
-    def retry(self, *args: Any, **options: Any) -> Any:
-        """Try again, and remember when the task failed for the first time."""
-        first = {FIRST_FAILED_AT: timezone.now().isoformat()}
-        return super().retry(*args, headers=first | (self.request.headers or {}), **options)
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Ring once the transaction has committed; see `ring`.
@@ -146,6 +145,19 @@ class Task(DjangoTask):
             logger.warning("broker_unreachable", task=self.name, args=args, error=str(error))
             return False
         return True
+
+    def retry(self, *args: Any, **options: Any) -> Any:
+        """Come back later, and remember when the task failed first; see Celery's `Task.retry`.
+
+        Celery drops the message of a task whose retry cannot be published. While the broker does
+        not answer, it goes back to its queue instead.
+        """
+        first = {FIRST_FAILED_AT: timezone.now().isoformat()}
+        try:
+            return super().retry(*args, headers=first | (self.request.headers or {}), **options)
+        except Reject as reject:
+            reason, _ = reject.args
+            raise Reject(reason, requeue=isinstance(reason, BrokerError)) from reason
 
     def report_progress(self, done: int, total: int, message: str = "") -> None:
         """Tell how far the running task is.

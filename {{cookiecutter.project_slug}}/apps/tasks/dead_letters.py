@@ -1,5 +1,6 @@
 """Keeps a row of every task that has failed for good, and lets people run it again."""
 
+from functools import partial
 from typing import Any
 
 import structlog
@@ -161,5 +162,5 @@ def run_again(failed: TaskRun) -> TaskRun:
             },
         )
         if made:
-            transaction.on_commit(lambda: runs.ring(run))
+            transaction.on_commit(partial(runs.ring, run), robust=True)
     return run

@@ -19,6 +19,8 @@ from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from apps.tasks.circuit import circuit
+
 logger = structlog.get_logger(__name__)
 
 Row = TypeVar("Row", bound="DurableRow")
@@ -136,7 +138,11 @@ def ring_for(rows: Iterable[Any], ring: Callable[[Any, Any], object]) -> int:
     """
     rung = 0
     try:
-        with current_app.producer_or_acquire() as producer, producer.batch():
+        with (
+            circuit.publishing(),
+            current_app.producer_or_acquire() as producer,
+            producer.batch(),
+        ):
             for row in rows:
                 ring(row, producer)
                 rung += 1

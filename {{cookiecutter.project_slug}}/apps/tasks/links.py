@@ -19,6 +19,7 @@ KEPT = (
     "parent_id",
     "group_id",
     "group_index",
+    "ignore_result",
     "time_limit",
     "soft_time_limit",
 )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from apps.tasks.arguments import MASKED, masked
 from apps.tasks.durable import DurableQuerySet, DurableRow
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 class TaskRun(DurableRow):
@@ -79,3 +84,48 @@ class FailedTask(TaskRun):
 
     class Meta:
         proxy = True
+
+
+class BeatLeaderQuerySet(models.QuerySet["BeatLeader"]):
+    """The lead among Beats: each change is one conditional UPDATE, by the database's clock."""
+
+    def take(self, token: uuid.UUID, holder: str, lease: timedelta) -> bool:
+        """Become the leader.
+
+        Args:
+            token: what only this Beat knows.
+            holder: which Beat this is, for people.
+            lease: how long nobody else may lead.
+
+        Returns:
+            False if another Beat leads.
+        """
+        self.get_or_create(pk=BeatLeader.ONLY)
+        vacant = Q(token=None) | Q(token=token) | Q(lease_until__lt=Now())
+        return (
+            self.filter(vacant).update(token=token, holder=holder, lease_until=Now() + lease) == 1
+        )
+
+    def renew(self, token: uuid.UUID, lease: timedelta) -> bool:
+        """Stay the leader; False if another Beat has been it meanwhile."""
+        return self.filter(token=token).update(lease_until=Now() + lease) == 1
+
+    def give_back(self, token: uuid.UUID) -> None:
+        """Stop being the leader, so that another Beat need not wait for the end of the lease."""
+        self.filter(token=token).update(token=None, holder="")
+
+
+class BeatLeader(models.Model):
+    """The one row that says which Beat fires."""
+
+    ONLY: ClassVar[int] = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY, editable=False)
+    token = models.UUIDField(null=True, editable=False)
+    holder = models.CharField(max_length=255, blank=True)
+    lease_until = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar[BeatLeaderQuerySet] = BeatLeaderQuerySet.as_manager()  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        return self.holder or "nobody"

@@ -82,7 +82,8 @@ def record(
     )
     # A chain's link that is published again has the same id, and its row is there already.
     TaskRun.objects.bulk_create([run], ignore_conflicts=True)
-    transaction.on_commit(partial(ring, run, delay))
+    # Robust: whatever goes wrong here, the row is there, and the sweeper rings.
+    transaction.on_commit(partial(ring, run, delay), robust=True)
     return run
 
 
@@ -124,11 +125,9 @@ def publish(run: TaskRun, producer: Any = None, **options: Any) -> None:
         task_id=str(run.pk),
         producer=producer,
         task_type=task,
-        ignore_result=getattr(task, "ignore_result", True),
         headers={HEADER: True},
         add_to_parent=False,
-        **run.options,
-        **options,
+        **{"ignore_result": getattr(task, "ignore_result", True), **run.options, **options},
     )
 
 

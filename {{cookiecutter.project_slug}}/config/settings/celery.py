@@ -46,7 +46,7 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = (
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000  # tasks; bounds what a slow leak can hold
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # KiB; a process that grew beyond is replaced
 # Seconds that running tasks get after SIGTERM (with REMAP_SIGTERM=SIGQUIT); what has not ended
-# then goes back to the queue. The orchestrator's own patience has to be longer.
+# then goes back to the queue. The grace period of the deployment is 20 s longer.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.float("WORKER_SOFT_SHUTDOWN_TIMEOUT", default=20.0)
 CELERY_WORKER_SEND_TASK_EVENTS = False  # each task would publish several messages more
 
@@ -69,7 +69,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     # costs a request less than a second. Workers wait longer: config/celery.py.
     "socket_connect_timeout": 0.5,
     "socket_timeout": 0.5,
-    # A publisher tries to connect once. Workers and Beat have a loop of their own for this.
+    # A publisher tries to connect once. Workers have a loop of their own, Beat looks again soon.
     "max_retries": 0,
     "socket_keepalive": True,
     "health_check_interval": 5,
@@ -83,9 +83,19 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
 }
 # The caller is told at once; what must happen is a row, and the sweeper rings again.
 CELERY_TASK_PUBLISH_RETRY = False
+# After a publisher waited in vain, those that follow in its process fail at once for this long:
+# with many requests a second, one of them waits, and the broker's return is seen soon.
+BROKER_PAUSE = timedelta(seconds=5)
+# Seconds that a worker waits for its broker, and between its looks at whether it is there. A
+# connection that died without a word stops it for two to four times as long.
+CELERY_WORKER_BROKER_TIMEOUT = env.float("WORKER_BROKER_TIMEOUT", default=5.0)
 
 CELERY_BEAT_SCHEDULER = "apps.tasks.scheduler:DeclaredScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE
-CELERY_BEAT_SYNC_EVERY = 1  # save each tick: a Beat that is killed fires none twice
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until a change in the admin is seen
+# Any number of Beats may run; one leads, the others wait. The leader renews its lease three times
+# in this time, so one slow answer costs it nothing, and a crash is over well within 30 s.
+BEAT_LEASE = timedelta(seconds=15)
+# Seconds between two looks of a Beat that waits: a leader that stops hands over this soon.
+BEAT_FOLLOWER_INTERVAL = 1.0
 DJANGO_CELERY_BEAT_TZ_AWARE = True

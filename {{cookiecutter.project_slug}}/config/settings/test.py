@@ -26,3 +26,7 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.5
 EMAIL_LEASE = timedelta(seconds=1)
 EMAIL_RETRY_FIRST = EMAIL_RETRY_MARGIN = TASK_RETRY_MARGIN = timedelta(seconds=0.1)
 TASK_RETRY_FIRST = 0.1
+BEAT_LEASE = timedelta(seconds=1)
+BEAT_FOLLOWER_INTERVAL = 0.1
+BROKER_PAUSE = timedelta(seconds=0.2)
+CELERY_WORKER_BROKER_TIMEOUT = 0.6  # longer than a request's

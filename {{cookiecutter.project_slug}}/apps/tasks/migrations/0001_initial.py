@@ -15,6 +15,15 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='BeatLeader',
+            fields=[
+                ('id', models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ('token', models.UUIDField(editable=False, null=True)),
+                ('holder', models.CharField(blank=True, max_length=255)),
+                ('lease_until', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+        ),
+        migrations.CreateModel(
             name='TaskRun',
             fields=[
                 ('attempts', models.PositiveIntegerField(default=0)),

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 from celery import current_app
+from celery.contrib.django.task import DjangoTask
+from celery.exceptions import Reject
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -48,6 +50,31 @@ def test_a_broker_that_is_away_raises_when_publishing_and_not_when_ringing(redis
     with pytest.raises(OperationalError):
         heartbeat.delay()
     assert time.monotonic() - started < 1
+
+
+@pytest.fixture
+def running():
+    """The heartbeat, as if a worker ran it."""
+    heartbeat.push_request(id="a-task", args=(), kwargs={}, called_directly=False, retries=0)
+    yield heartbeat
+    heartbeat.pop_request()
+
+
+@pytest.mark.parametrize(("retry", "kept"), [(Task.retry, True), (DjangoTask.retry, False)])
+def test_a_retry_that_cannot_be_published_is_kept_and_celery_would_drop_it(
+    redis_server, running, retry, kept
+):
+    redis_server.stop()
+
+    with pytest.raises(Reject) as rejected:
+        retry(running)
+    assert rejected.value.requeue is kept
+
+
+def test_a_retry_that_can_never_be_published_is_not_kept(running):
+    with pytest.raises(Reject) as rejected:
+        running.retry(countdown=365 * 24 * 3600)
+    assert not rejected.value.requeue
 
 
 def test_limits_come_from_the_queue():
