@@ -1,12 +1,15 @@
 """What is done to the service while it works. The first line of each says it to the reader of the table."""
 
+import runpy
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.chaos.proxy import Proxy
 from tests.chaos.world import World, wait_until
+from tests.conftest import PROJECT, ROOT
+
+Blackhole = runpy.run_path(str(ROOT / PROJECT / "tests/blackhole.py"))["Blackhole"]
 
 KILLS = 5  # of workers; each start of a worker takes seconds of both cores
 CHILD_KILLS = 10  # of pool processes; a fork takes milliseconds
@@ -16,6 +19,7 @@ CONNECTION_KILLS = 5  # of all connections to Redis
 CRASHES = 2  # of PostgreSQL
 DEATHS = 2  # of both workers, between the provider's answer and the commit
 OUTAGE = 10.0  # seconds
+BEAT_LOOP = 1.0  # second, CELERY_BEAT_MAX_LOOP_INTERVAL
 GRACE = 0.05  # seconds, where WORKER_SOFT_SHUTDOWN_TIMEOUT is 2
 
 
@@ -140,8 +144,19 @@ def freeze_worker(world: World) -> None:
 
 def kill_beat(world: World) -> None:
     """The leading Beat gets SIGKILL just as Redis loses everything (FLUSHALL)."""
-    world.beats[0].kill()
+    world.leading_beat().kill()
     world.redis.client.flushall()
+
+
+def kill_beat_before_it_saves(world: World) -> None:
+    """A daily tick is published, and the leading Beat gets SIGKILL before it saves that."""
+    world.ledger.client.set("kill beat", "yes")
+    world.make_daily_tick_due()
+    wait_until(world.is_daily_tick_saved)
+    # Once by the Beat that died, once by the one that could not know.
+    wait_until(lambda: len(world.runs("daily")) >= 2)
+    time.sleep(3 * BEAT_LOOP)
+    assert len(world.runs("daily")) == 2
 
 
 def fill_disk(world: World) -> None:
@@ -154,12 +169,12 @@ def fill_disk(world: World) -> None:
 @contextmanager
 def behind_a_proxy(world: World) -> Iterator[None]:
     """Let the workers reach Redis through a proxy only."""
-    with Proxy(world.redis.server.port) as world.proxy:
-        world.restart_workers(CELERY_BROKER_URL=f"redis://127.0.0.1:{world.proxy.port}/0")
+    with Blackhole("127.0.0.1", world.redis.server.port) as world.network:
+        world.restart_workers(CELERY_BROKER_URL=f"redis://127.0.0.1:{world.network.port}/0")
         yield
         world.restart_workers(CELERY_BROKER_URL=world.redis.url)
 
 
 def lose_connections(world: World) -> None:
     """The workers' connections to Redis die without a word (half-open)."""
-    world.proxy.lose_connections()
+    world.network.swallow()

@@ -64,6 +64,7 @@ ROWS = [
     Row(faults.die_before_commit, faults.DEATHS * IN_ALL),
     Row(faults.freeze_worker, IN_A_WORKER),
     Row(faults.kill_beat, 0, loses_plain=True),
+    Row(faults.kill_beat_before_it_saves, 0),
     Row(faults.fill_disk, IN_ALL, database="sqlite"),
 ]
 
@@ -95,5 +96,5 @@ def test_nothing_promised_is_lost(
         assert row.loses_plain or counts["plain"].lost == 0
         assert sum(count.duplicated for count in counts.values()) <= row.in_flight
     except BaseException as error:
-        error.add_note(world.logs())
+        error.add_note(world.story())
         raise

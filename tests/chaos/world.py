@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from scripts.demo import free_port
@@ -22,6 +23,7 @@ FLOWING = LOAD // 20  # runs of each kind until a fault begins
 STILL = 60.0  # seconds without progress after which nothing more is expected
 # What is under way, by table and status.
 UNDER_WAY = {"mail_email": ("queued", "sending"), "tasks_taskrun": ("queued", "running")}
+DAILY = "task = 'chaos.daily'"
 LEFT_BY_A_ROW = ("mail_emailevent", "mail_email", "tasks_taskrun")
 DATABASES = {"postgresql": PostgreSQL, "sqlite": SQLite}
 SECRET = "this key protects nothing, it is only long enough for the checks 0123456789"
@@ -78,6 +80,7 @@ class World:
             "EMAIL_URL": f"smtp://127.0.0.1:{self.smtp_port}",
             "EMAIL_TIMEOUT": "2",  # seconds
             "WORKER_SOFT_SHUTDOWN_TIMEOUT": "2",  # seconds
+            "WORKER_BROKER_TIMEOUT": "2",  # seconds
             "REMAP_SIGTERM": "SIGQUIT",
             "LOG_FORMAT": "console",
             "LOG_LEVEL": "WARNING",
@@ -211,6 +214,28 @@ class World:
             counts[kind] = Count(len(names), done, len(runs) - done, max(0.0, seconds[kind]))
         return counts
 
+    def leading_beat(self) -> Process:
+        """Return the Beat that leads."""
+        ((holder,),) = self.database.execute("SELECT holder FROM tasks_beatleader")
+        return next(beat for beat in self.beats if str(beat.process.pid) == holder.split()[-1])
+
+    def make_daily_tick_due(self) -> None:
+        """Let the daily task look as if it had run the day before yesterday, and tell Beat."""
+        before = datetime.now(UTC) - timedelta(days=2)
+        self.database.execute(
+            f"UPDATE django_celery_beat_periodictask SET last_run_at = '{before}' WHERE {DAILY}"
+        )
+        self.database.execute(
+            f"UPDATE django_celery_beat_periodictasks SET last_update = '{datetime.now(UTC)}'"
+        )
+
+    def is_daily_tick_saved(self) -> bool:
+        """Whether Beat has saved that the daily task was fired."""
+        ((last,),) = self.database.execute(
+            f"SELECT last_run_at FROM django_celery_beat_periodictask WHERE {DAILY}"
+        )
+        return bool(last > datetime.now(UTC) - timedelta(days=1))
+
     def set_manner(self, manner: str) -> None:
         """Tell the SMTP server how to behave; see sink.py."""
         self.ledger.client.set("smtp", manner)
@@ -232,11 +257,19 @@ class World:
         for table in LEFT_BY_A_ROW:
             self.database.execute(f"DELETE FROM {table}")
         self.redis.client.flushall()
-        self.ledger.client.delete("smtp", *KINDS)
+        self.ledger.client.delete("smtp", "daily", *KINDS)
 
-    def logs(self, lines: int = 15) -> str:
-        """Return what each process has written last."""
-        return "\n".join(self.tails(lines))
+    def story(self, lines: int = 15) -> str:
+        """Return what has failed, and what each process has written last."""
+        return "\n".join([*self.failed(), *self.tails(lines)])
+
+    def failed(self) -> Iterable[str]:
+        """Yield what tasks have failed of."""
+        failures = self.database.execute(
+            "SELECT name, status, last_error, count(*) FROM tasks_taskrun "
+            "WHERE status <> 'done' GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20"
+        )
+        return (f"{count} {name} {status}: {error}" for name, status, error, count in failures)
 
     def tails(self, lines: int) -> Iterable[str]:
         """Yield the last lines of each log."""

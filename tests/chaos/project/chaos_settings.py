@@ -1,6 +1,8 @@
 """Production's settings, with seconds where production has minutes."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+
+from celery.schedules import crontab
 
 from config.settings.env import env
 from config.settings.production import *
@@ -23,7 +25,15 @@ TASK_RETRY_MARGIN = timedelta(seconds=0.1)
 
 CELERY_IMPORTS = ["chaos_tasks"]  # by Beat, too
 CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] = 6  # seconds; longer than any retry waits
+BROKER_PAUSE = timedelta(seconds=1)
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1  # second
+BEAT_LEASE = timedelta(seconds=3)
+BEAT_FOLLOWER_INTERVAL = 0.5  # seconds
 SWEEP = {"schedule": 3.0, "options": {"expire_seconds": 10}}  # seconds
 CELERY_BEAT_SCHEDULE["requeue stuck emails"] |= SWEEP
 CELERY_BEAT_SCHEDULE["requeue stuck runs"] |= SWEEP
+# Twelve hours from now, so it is never due by itself.
+CELERY_BEAT_SCHEDULE["daily"] = {
+    "task": "chaos.daily",
+    "schedule": crontab(hour=str((datetime.now(UTC).hour + 12) % 24), minute="0"),
+}

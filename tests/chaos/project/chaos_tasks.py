@@ -1,6 +1,7 @@
 """What the load is made of: tasks that write into the ledger that they ran, and nothing else."""
 
 import os
+import signal
 import time
 from typing import Any
 
@@ -33,6 +34,19 @@ def durable(name: str) -> None:
 def plain(name: str) -> None:
     """Work that lives in the broker only."""
     work("plain", name)
+
+
+@shared_task(base=Task, name="chaos.daily")
+def daily() -> None:
+    """What Beat fires once a day."""
+    ledger.rpush("daily", "tick")
+
+
+@signals.after_task_publish.connect(sender="chaos.daily")
+def die(**_: Any) -> None:
+    """End Beat between publishing and saving, if the ledger says so."""
+    if ledger.getdel("kill beat"):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def work(kind: str, name: str) -> None:
