@@ -160,9 +160,9 @@ def kill_beat_before_it_saves(world: World) -> None:
 
 
 def fill_disk(world: World) -> None:
-    """The disk under SQLite is full for 5 s."""
+    """The disk under SQLite is full for 3 s."""
     world.ledger.client.set("disk full", "yes")
-    time.sleep(5)
+    time.sleep(3)
     world.ledger.client.delete("disk full")
 
 
