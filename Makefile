@@ -21,7 +21,7 @@ export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .PHONY: help install demo test test-fast test-in-place test-combinations test-trees test-array
-.PHONY: test-template lint format clean
+.PHONY: test-chaos reliability test-template lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -53,14 +53,20 @@ test-trees: .venv/installed ## Test the 180 distinct Python trees (ARGS=--every-
 test-array: .venv/installed ## Start projects in which each two answers meet, and send a mail in each
 	$(BIN)/$(PYTEST) tests/test_covering_array.py $(TWO) $(ARGS)
 
+test-chaos: .venv/installed ## Kill, stop, hang and empty every part under load, and count what arrives
+	$(BIN)/$(PYTEST) tests/chaos $(ARGS)
+
+reliability: .venv/installed ## The same, and write what came of it into docs/reliability.md
+	$(BIN)/$(PYTEST) tests/chaos --reliability $(ARGS)
+
 # Two at a time, each test on whichever process is free.
 TWO = --numprocesses=2 --dist=worksteal
-# What measures time runs alone, before the rest.
-TIMED = tests/test_render_cost.py
+# What measures time, or needs both cores, runs alone, before the rest.
+TIMED = tests/test_render_cost.py tests/chaos
 
 test-template: .venv/installed
 	$(BIN)/$(PYTEST) $(TIMED) $(ARGS)
-	$(BIN)/$(PYTEST) tests --ignore=$(TIMED) --complete $(TWO) $(ARGS)
+	$(BIN)/$(PYTEST) tests $(TIMED:%=--ignore=%) --complete $(TWO) $(ARGS)
 
 lint: .venv/installed ## Check style, types, imports and templates, of the project in place
 	$(BIN)/ruff check hooks scripts tests *.py

@@ -34,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--complete", action="store_true", help="fail unless each combination, tree and row passed"
     )
+    parser.addoption(
+        "--reliability", action="store_true", help="write the table of tests/chaos into its page"
+    )
 
 
 PARTS = {  # of the proof: how the names of their tests begin, and what they are

@@ -1,5 +1,7 @@
 """Delivers one mail: claim the row, hand the message to the provider, write down what came of it."""
 
+from functools import partial
+
 import structlog
 from django.conf import settings
 from django.db import transaction
@@ -7,6 +9,7 @@ from django.db.models.functions import Now
 
 from apps.mail import messages, retries, transport
 from apps.mail.models import Email, EmailEvent, Suppression
+from apps.tasks.durable import persistently
 
 logger = structlog.get_logger(__name__)
 Kind = EmailEvent.Kind
@@ -78,12 +81,19 @@ def finish(
 
     A worker whose lease has run out writes the event only: the row is another's by now.
     """
+    persistently(partial(write, email, status, kind, detail, **values), settings.EMAIL_LEASE)
+    logger.info("email_attempt_ended", status=status, attempt=email.attempts, detail=detail)
+
+
+def write(
+    email: Email, status: Email.Status, kind: EmailEvent.Kind, detail: str, **values: object
+) -> None:
+    """Write the outcome and the event in one transaction."""
     with transaction.atomic():
         if not email.release(status=status, last_error=detail, **values):
             detail = f"{detail} The lease had run out: another worker may have sent it too.".strip()
             logger.warning("email_lease_lost", email_id=str(email.pk), outcome=status)
         email.events.create(kind=kind, attempt=email.attempts, detail=detail)
-    logger.info("email_attempt_ended", status=status, attempt=email.attempts, detail=detail)
 
 
 def note_lost_attempt(email: Email) -> None:

@@ -8,6 +8,7 @@ from anymail.exceptions import AnymailAPIError, AnymailConfigurationError
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.utils.time import get_exponential_backoff_interval
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 PERMANENT = 500  # SMTP replies from here on
 SERVER_ERROR = 500  # HTTP answers from here on
@@ -16,7 +17,14 @@ SERVER_ERROR = 500  # HTTP answers from here on
 UNAUTHORIZED, REQUEST_TIMEOUT, MISDIRECTED_REQUEST, TOO_MANY_REQUESTS = 401, 408, 421, 429
 PASSING_STATUSES = {UNAUTHORIZED, REQUEST_TIMEOUT, MISDIRECTED_REQUEST, TOO_MANY_REQUESTS}
 MULTIPLE_CHOICES = 300  # HTTP answers below it are successes
-PASSING = (AnymailConfigurationError, OSError, SoftTimeLimitExceeded, smtplib.SMTPException)
+PASSING = (
+    AnymailConfigurationError,
+    InterfaceError,  # of the database, which is asked for the attachments
+    OperationalError,
+    OSError,
+    SoftTimeLimitExceeded,
+    smtplib.SMTPException,
+)
 
 
 def is_temporary(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ that comes too late finds that the token is no longer its own. All times are the
 machines whose clocks differ agree on when a lease has run out.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -13,10 +14,10 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import structlog
 from celery import current_app
-from django.db import models
+from django.db import InterfaceError, OperationalError, connection, models
 from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError
+from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from apps.tasks.circuit import circuit
@@ -24,12 +25,17 @@ from apps.tasks.circuit import circuit
 logger = structlog.get_logger(__name__)
 
 Row = TypeVar("Row", bound="DurableRow")
+Outcome = TypeVar("Outcome")
 
 # Workers that may die with the same row, one after the other, before it is set aside: a second
 # death may be chance, such as a restart of the machine.
 MOST_LOSSES = 3
 # Rows. About two seconds of publishing, and what a queue may hold twice at the most.
 REQUEUED_AT_ONCE = 10_000
+
+
+MOST_OF_A_LEASE = 0.8
+WRITE_AGAIN = 0.5  # seconds
 
 
 class WorkersLostError(Exception):
@@ -126,6 +132,25 @@ class DurableRow(models.Model):
         return held.update(lease_token=None, lease_until=None, **{"losses": 0, **outcome}) == 1
 
 
+def persistently(write: Callable[[], Outcome], lease: timedelta) -> Outcome:
+    """Write an outcome down, again and again if the database is away: what is done is done.
+
+    Args:
+        write: what writes it, and returns something.
+        lease: of the row. For most of it, nobody else does the work a second time.
+    """
+    deadline = time.monotonic() + MOST_OF_A_LEASE * lease.total_seconds()
+    while True:
+        try:
+            return write()
+        except (InterfaceError, OperationalError) as error:
+            if time.monotonic() > deadline:
+                raise
+            logger.warning("outcome_not_written", error=str(error))
+            connection.close()
+            time.sleep(WRITE_AGAIN)
+
+
 def ring_for(rows: Iterable[Any], ring: Callable[[Any, Any], object]) -> int:
     """Publish a message for each row over one connection, many in one round trip.
 
@@ -146,7 +171,7 @@ def ring_for(rows: Iterable[Any], ring: Callable[[Any, Any], object]) -> int:
             for row in rows:
                 ring(row, producer)
                 rung += 1
-    except (OperationalError, RedisError) as error:
+    except (BrokerError, RedisError) as error:
         logger.warning("broker_unreachable", error=str(error))
         return 0
     return rung

@@ -15,7 +15,7 @@ import structlog
 from celery import current_app, signals
 from celery.exceptions import Ignore, WorkerLostError
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
@@ -24,7 +24,7 @@ from kombu.exceptions import OperationalError
 from apps.tasks import links
 from apps.tasks.arguments import as_json, printable
 from apps.tasks.correlation import correlation_id
-from apps.tasks.durable import WorkersLostError
+from apps.tasks.durable import WorkersLostError, persistently
 from apps.tasks.models import TaskRun
 
 logger = structlog.get_logger(__name__)
@@ -135,13 +135,17 @@ def execute(task: Any) -> Any:
     """Claim the row of the message that the task is run for, and run the task with its arguments.
 
     Raises:
-        Ignore: the row is not due, or somebody else has it.
+        Ignore: the row is not due, somebody else has it, or the database is away.
         WorkersLostError: one worker after the other has died with it.
     """
     request = task.request
-    run = TaskRun.objects.claim(
-        row_id(request.id), lease_of(task), worker=request.hostname or "", queue=queue_of(request)
-    )
+    who = {"worker": request.hostname or "", "queue": queue_of(request)}
+    try:
+        run = TaskRun.objects.claim(row_id(request.id), lease_of(task), **who)
+    except DatabaseError as error:
+        # Nothing has run, so nothing has failed: the row waits for the sweeper.
+        logger.warning("task_not_claimed", task=task.name, task_id=request.id, error=str(error))
+        raise Ignore from error
     if run is None:
         logger.info("task_not_claimed", task=task.name, task_id=request.id)
         raise Ignore
@@ -169,9 +173,8 @@ def queue_of(request: Any) -> str:
 def note_success(*, sender: Any, **_: Any) -> None:
     """Write down that the task is done, once all that follows it is published."""
     run = getattr(sender.request, "run", None)
-    if run is not None and not run.release(
-        status=TaskRun.Status.DONE, last_error="", finished_at=Now()
-    ):
+    done = {"status": TaskRun.Status.DONE, "last_error": "", "finished_at": Now()}
+    if run is not None and not persistently(partial(run.release, **done), lease_of(sender)):
         logger.warning("task_lease_lost", task=sender.name, task_id=str(run.pk))
 
 

@@ -1,0 +1,180 @@
+"""What is done to the service while it works. The first line of each says it to the reader of the table."""
+
+import runpy
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.chaos.world import World, wait_until
+from tests.conftest import PROJECT, ROOT
+
+Blackhole = runpy.run_path(str(ROOT / PROJECT / "tests/blackhole.py"))["Blackhole"]
+
+KILLS = 5  # of workers; each start of a worker takes seconds of both cores
+CHILD_KILLS = 10  # of pool processes; a fork takes milliseconds
+CUTS = 2  # of the workers' grace
+REDIS_KILLS = 3
+CONNECTION_KILLS = 5  # of all connections to Redis
+CRASHES = 2  # of PostgreSQL
+DEATHS = 2  # of both workers, between the provider's answer and the commit
+OUTAGE = 10.0  # seconds
+BEAT_LOOP = 1.0  # second, CELERY_BEAT_MAX_LOOP_INTERVAL
+GRACE = 0.05  # seconds, where WORKER_SOFT_SHUTDOWN_TIMEOUT is 2
+
+
+def nothing(_world: World) -> None:
+    """Nothing happens, for comparison."""
+
+
+def kill_workers(world: World) -> None:
+    """A worker gets SIGKILL every second, five times."""
+    for _ in range(KILLS):
+        wait_until(world.ready)
+        time.sleep(1)
+        world.ready()[0].kill()
+
+
+def kill_pool_children(world: World) -> None:
+    """A process of a worker's pool gets SIGKILL, ten times."""
+    for number in range(CHILD_KILLS):
+        worker = world.workers[number % len(world.workers)]
+        wait_until(worker.children)
+        worker.children()[0].kill()
+        time.sleep(0.5)
+
+
+def cut_grace_short(world: World) -> None:
+    """Both workers get SIGTERM, and SIGKILL long before their tasks can end, twice."""
+    for _ in range(CUTS):
+        world.wait_for_workers()
+        time.sleep(1)
+        for worker in world.workers:
+            worker.process.send_signal(signal.SIGTERM)
+        time.sleep(GRACE)
+        for worker in world.workers:
+            worker.kill()
+
+
+def stop_redis(world: World) -> None:
+    """Redis is stopped for 10 s, and keeps what it holds (AOF)."""
+    world.redis.stop()
+    time.sleep(OUTAGE)
+    world.redis.start()
+
+
+def kill_redis(world: World) -> None:
+    """Redis gets SIGKILL, and starts again with its AOF, three times."""
+    for _ in range(REDIS_KILLS):
+        world.redis.kill()
+        world.redis.start()
+        time.sleep(1)
+
+
+def empty_redis(world: World) -> None:
+    """Redis has no AOF, gets SIGKILL and starts again empty."""
+    world.redis.set_keeps(keeps=False)
+    world.redis.kill()
+    world.redis.start()
+    world.redis.set_keeps(keeps=True)
+
+
+def flush_redis(world: World) -> None:
+    """FLUSHALL, twice."""
+    for _ in range(2):
+        world.redis.client.flushall()
+        time.sleep(1)
+
+
+def kill_connections(world: World) -> None:
+    """CLIENT KILL of all connections to Redis, five times."""
+    for _ in range(CONNECTION_KILLS):
+        world.redis.client.execute_command("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
+        world.redis.client.execute_command("CLIENT KILL", "TYPE", "pubsub", "SKIPME", "yes")
+        time.sleep(1)
+
+
+def hang_redis(world: World) -> None:
+    """Redis hangs for 10 s (SIGSTOP)."""
+    world.redis.hang()
+    time.sleep(OUTAGE)
+    world.redis.hang(hung=False)
+
+
+def crash_postgresql(world: World) -> None:
+    """PostgreSQL crashes and starts again, twice."""
+    for _ in range(CRASHES):
+        world.database.crash()
+        time.sleep(1)
+        world.database.start()
+        time.sleep(1)
+
+
+def stop_smtp(world: World) -> None:
+    """SMTP is down for 20 s (refuses, stalls, drops, 421, 451), then slow."""
+    world.smtp.stop()
+    time.sleep(4)
+    for manner in ("stall", "drop", "421 4.3.2 closing", "451 4.3.0 try later"):
+        world.set_manner(manner)
+        world.smtp.wanted = True
+        time.sleep(4)
+    world.set_manner("slow")
+
+
+def die_before_commit(world: World) -> None:
+    """The provider takes a mail, and its worker dies before the commit, twice."""
+    for _ in range(DEATHS):
+        world.wait_for_workers()
+        before = len(world.runs("email"))
+        world.set_manner("hold")
+        wait_until(lambda before=before: len(world.runs("email")) > before)
+        time.sleep(0.3)  # the other processes come to this point too
+        for worker in world.workers:
+            worker.kill()
+        world.set_manner("")
+
+
+def freeze_worker(world: World) -> None:
+    """A worker stands still (SIGSTOP) until its leases have run out, and goes on."""
+    worker = world.workers[0]
+    worker.signal(signal.SIGSTOP)
+    time.sleep(OUTAGE)
+    worker.signal(signal.SIGCONT)
+
+
+def kill_beat(world: World) -> None:
+    """The leading Beat gets SIGKILL just as Redis loses everything (FLUSHALL)."""
+    world.leading_beat().kill()
+    world.redis.client.flushall()
+
+
+def kill_beat_before_it_saves(world: World) -> None:
+    """A daily tick is published, and the leading Beat gets SIGKILL before it saves that."""
+    world.ledger.client.set("kill beat", "yes")
+    world.make_daily_tick_due()
+    wait_until(world.is_daily_tick_saved)
+    # Once by the Beat that died, once by the one that could not know.
+    wait_until(lambda: len(world.runs("daily")) >= 2)
+    time.sleep(3 * BEAT_LOOP)
+    assert len(world.runs("daily")) == 2
+
+
+def fill_disk(world: World) -> None:
+    """The disk under SQLite is full for 3 s."""
+    world.ledger.client.set("disk full", "yes")
+    time.sleep(3)
+    world.ledger.client.delete("disk full")
+
+
+@contextmanager
+def behind_a_proxy(world: World) -> Iterator[None]:
+    """Let the workers reach Redis through a proxy only."""
+    with Blackhole("127.0.0.1", world.redis.server.port) as world.network:
+        world.restart_workers(CELERY_BROKER_URL=f"redis://127.0.0.1:{world.network.port}/0")
+        yield
+        world.restart_workers(CELERY_BROKER_URL=world.redis.url)
+
+
+def lose_connections(world: World) -> None:
+    """The workers' connections to Redis die without a word (half-open)."""
+    world.network.swallow()

@@ -1,0 +1,39 @@
+"""Production's settings, with seconds where production has minutes."""
+
+from datetime import UTC, datetime, timedelta
+
+from celery.schedules import crontab
+
+from config.settings.env import env
+from config.settings.production import *
+
+LEDGER_URL = env.str("LEDGER_URL")  # the Redis that counts, and that nobody harms
+
+EMAIL_LEASE = timedelta(seconds=5)  # longer than EMAIL_TIMEOUT, which is 2 s here
+EMAIL_RETRY_FIRST = timedelta(seconds=1)
+EMAIL_RETRY_LONGEST = timedelta(seconds=4)
+EMAIL_RETRY_MARGIN = timedelta(seconds=0.1)  # one machine, one clock
+
+# With the margin, the lease of a durable task is as long as that of a mail.
+CELERY_TASK_ANNOTATIONS = (
+    *CELERY_TASK_ANNOTATIONS,
+    {"chaos.durable": {"soft_time_limit": 3, "time_limit": 4}},  # seconds
+)
+TASK_LEASE_MARGIN = timedelta(seconds=1)
+TASK_RETRY_LONGEST = 4  # seconds
+TASK_RETRY_MARGIN = timedelta(seconds=0.1)
+
+CELERY_IMPORTS = ["chaos_tasks"]  # by Beat, too
+CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] = 6  # seconds; longer than any retry waits
+BROKER_PAUSE = timedelta(seconds=1)
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1  # second
+BEAT_LEASE = timedelta(seconds=3)
+BEAT_FOLLOWER_INTERVAL = 0.5  # seconds
+SWEEP = {"schedule": 3.0, "options": {"expire_seconds": 10}}  # seconds
+CELERY_BEAT_SCHEDULE["requeue stuck emails"] |= SWEEP
+CELERY_BEAT_SCHEDULE["requeue stuck runs"] |= SWEEP
+# Twelve hours from now, so it is never due by itself.
+CELERY_BEAT_SCHEDULE["daily"] = {
+    "task": "chaos.daily",
+    "schedule": crontab(hour=str((datetime.now(UTC).hour + 12) % 24), minute="0"),
+}

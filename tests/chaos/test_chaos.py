@@ -1,0 +1,100 @@
+"""Nothing that was promised is lost: in each row a fault hits the service while it works.
+
+`lost` is 0 for mails and durable tasks in every row, and for plain tasks as long as Redis keeps what it
+holds. What runs twice was in flight when something was killed, and no more than that.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import pytest
+
+from tests.chaos import faults
+from tests.chaos.report import Count, Line
+from tests.chaos.world import CONCURRENCY, World
+
+# Tasks in flight: a process takes no second one while it works on one.
+IN_A_WORKER = CONCURRENCY
+IN_ALL = 2 * IN_A_WORKER
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault, and what it may cost.
+
+    Args:
+        fault: what happens; its docstring says it.
+        in_flight: how many tasks it hits while they run, so how many may run twice.
+        loses_plain: whether the broker loses what it holds, and with it plain tasks.
+        around: what is set up before and taken down after.
+        database: what the service runs on.
+    """
+
+    fault: Callable[[World], None]
+    in_flight: int
+    loses_plain: bool = False
+    around: Callable[[World], AbstractContextManager[None]] = nullcontext
+    database: str = "postgresql"
+
+    @property
+    def words(self) -> str:
+        """What happens."""
+        return str(self.fault.__doc__).rstrip(".")
+
+
+ROWS = [
+    Row(faults.nothing, 0),
+    Row(faults.kill_workers, faults.KILLS * IN_A_WORKER),
+    Row(faults.kill_pool_children, faults.CHILD_KILLS),
+    Row(faults.cut_grace_short, faults.CUTS * IN_ALL),
+    # A task goes on while its connection is lost, but cannot be acknowledged: it is handed out again.
+    # What Redis has handed out and the worker has not noted yet is lost with the connection.
+    Row(faults.stop_redis, IN_ALL, loses_plain=True),
+    Row(faults.kill_redis, faults.REDIS_KILLS * IN_ALL, loses_plain=True),
+    Row(faults.empty_redis, 0, loses_plain=True),
+    Row(faults.flush_redis, 0, loses_plain=True),
+    Row(faults.kill_connections, faults.CONNECTION_KILLS * IN_ALL),
+    Row(faults.hang_redis, IN_ALL),
+    Row(faults.lose_connections, IN_ALL, around=faults.behind_a_proxy),
+    # The mail is sent, and the outcome cannot be written.
+    Row(faults.crash_postgresql, faults.CRASHES * IN_ALL),
+    Row(faults.stop_smtp, 0),
+    Row(faults.die_before_commit, faults.DEATHS * IN_ALL),
+    Row(faults.freeze_worker, IN_A_WORKER),
+    Row(faults.kill_beat, 0, loses_plain=True),
+    Row(faults.kill_beat_before_it_saves, 0),
+    Row(faults.fill_disk, IN_ALL, database="sqlite"),
+]
+
+
+def run(row: Row, world: World) -> dict[str, Count]:
+    """Let the fault hit the service under its load, and count what came of it."""
+    world.clean()
+    with row.around(world):
+        world.publish(row.fault.__name__)
+        world.wait_for_work()
+        row.fault(world)
+        ended = time.monotonic()
+        accepted = world.accepted()
+        since = world.wait_for(accepted)
+        return world.count(accepted, {kind: since[kind] - ended for kind in accepted})
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.fault.__name__)
+def test_nothing_promised_is_lost(
+    row: Row,
+    worlds: Callable[[str], World],
+    record_property: Callable[[str, object], None],
+) -> None:
+    world = worlds(row.database)
+    try:
+        counts = run(row, world)
+        record_property("reliability", Line(row.words, counts))
+        assert (counts["email"].lost, counts["durable"].lost) == (0, 0)
+        assert row.loses_plain or counts["plain"].lost == 0
+        assert sum(count.duplicated for count in counts.values()) <= row.in_flight
+    except BaseException as error:
+        error.add_note(world.story())
+        raise
