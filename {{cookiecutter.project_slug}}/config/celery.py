@@ -4,7 +4,8 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging
+from celery.signals import celeryd_init, setup_logging, task_prerun
+from django.db import close_old_connections
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
@@ -22,6 +23,16 @@ def be_patient_with_the_broker(conf: Any, **_: object) -> None:
         "socket_timeout": conf.worker_broker_timeout,
         "health_check_interval": conf.worker_broker_timeout,
     }
+
+
+@task_prerun.connect
+def keep_the_database_connection(sender: Any, **_: object) -> None:
+    """Close a connection that is broken or too old (CONN_MAX_AGE), as Django does before a request.
+
+    Celery would open a new one for each task; see CELERY_DB_REUSE_MAX in the settings.
+    """
+    if not sender.request.is_eager:
+        close_old_connections()
 
 
 @setup_logging.connect

@@ -19,12 +19,13 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "requeue stuck emails": {
         "task": "mail.requeue_stuck_emails",
         "schedule": 60.0,  # seconds
-        "options": {"expire_seconds": 60},
+        # So that it runs also behind other work that takes minutes.
+        "options": {"expire_seconds": 900},
     },
     "requeue stuck runs": {
         "task": "tasks.requeue_stuck_runs",
         "schedule": 60.0,  # seconds
-        "options": {"expire_seconds": 60},
+        "options": {"expire_seconds": 900},
     },
     "purge old runs": {
         "task": "tasks.purge_old_runs",

@@ -69,14 +69,13 @@ def record(
         raise ValueError(f"{task.name}: a durable task does not expire: leave `expires` out")
     task.__header__(*args, **kwargs)
     kept_args, kept_kwargs = as_json(task.name, args, kwargs)
-    queue = options.get("queue")
     run = TaskRun(
         id=row_id(options.get("task_id") or str(uuid.uuid4())),
         name=task.name,
         args=kept_args,
         kwargs=kept_kwargs,
         options=links.kept_options(options),
-        queue=str(getattr(queue, "name", queue) or ""),
+        queue=current_app.amqp.router.route({**options}, task.name)["queue"].name,
         next_attempt_at=Now() + delay,
         correlation_id=correlation_id(),
     )
@@ -118,7 +117,7 @@ def publish(run: TaskRun, producer: Any = None, **options: Any) -> None:
         kombu.exceptions.OperationalError: the broker does not answer.
     """
     task = current_app.tasks.get(run.name)
-    if run.queue:
+    if run.queue in current_app.amqp.queues:  # else the table says today where it goes
         options["queue"] = run.queue
     current_app.send_task(
         run.name,

@@ -1,11 +1,10 @@
 """Tasks about tasks."""
 
-from collections.abc import Iterator
-
 import structlog
-from celery import current_app, shared_task
+from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
+from django.db.models import Q
 from django.db.models.functions import Now
 from redis.exceptions import RedisError
 
@@ -34,20 +33,12 @@ def requeue_stuck_runs() -> int:
     As long as a queue holds many messages, none is added to it: those that wait have theirs in
     there, and each run would add another.
     """
-    long = health.long_queues(durable.REQUEUED_AT_ONCE)
-    due = TaskRun.objects.due().order_by("next_attempt_at")[: durable.REQUEUED_AT_ONCE]
-    rung = durable.ring_for(not_behind(long, due), runs.publish)
+    waits_behind = Q(queue__in=health.long_queues(durable.REQUEUED_AT_ONCE))
+    due = TaskRun.objects.due().exclude(waits_behind).order_by("next_attempt_at")
+    rung = durable.ring_for(due[: durable.REQUEUED_AT_ONCE], runs.publish)
     if rung:
         logger.warning("runs_requeued", count=rung)
     return rung
-
-
-def not_behind(long: set[str], due: object) -> Iterator[TaskRun]:
-    """Yield the runs whose queue is not among the long ones."""
-    for run in due:  # type: ignore[attr-defined] # rows
-        route = current_app.amqp.router.route({"queue": run.queue or None}, run.name)
-        if route["queue"].name not in long:
-            yield run
 
 
 @shared_task(base=Task, name="tasks.purge_old_runs")

@@ -48,6 +48,9 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # KiB; a process that grew beyond 
 # Seconds that running tasks get after SIGTERM (with REMAP_SIGTERM=SIGQUIT); what has not ended
 # then goes back to the queue. The grace period of the deployment is 20 s longer.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.float("WORKER_SOFT_SHUTDOWN_TIMEOUT", default=20.0)
+# A worker's process keeps its database connection; config/celery.py looks before each task whether
+# it is still good. By default Celery opens one for each task.
+CELERY_DB_REUSE_MAX = 1000  # tasks
 CELERY_WORKER_SEND_TASK_EVENTS = False  # each task would publish several messages more
 
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -76,6 +79,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     # Look for unacknowledged messages every 2 s instead of every 100 s.
     "unacked_restore_interval": 2,
     "unacked_restore_throttle": 1,
+    # One worker at a time looks. Should it die meanwhile, the others wait for this long, not 300 s.
+    "unacked_mutex_expire": 10,
     # % if cookiecutter.queues == "by_priority"
     # A worker takes from the first of its queues that holds anything, in the order of its -Q.
     "queue_order_strategy": "priority",

@@ -52,7 +52,7 @@ def test_the_sweeper_rings_for_what_is_due_and_unclaimed(published):
 
 
 def test_the_sweeper_adds_nothing_to_a_long_queue(published, monkeypatch):
-    run()
+    run(queue="default")
     monkeypatch.setattr(durable, "REQUEUED_AT_ONCE", 0)
 
     assert requeue_stuck_runs() == 0
