@@ -264,12 +264,12 @@ class World:
         return "\n".join([*self.failed(), *self.tails(lines)])
 
     def failed(self) -> Iterable[str]:
-        """Yield what tasks have failed of."""
-        failures = self.database.execute(
-            "SELECT name, status, last_error, count(*) FROM tasks_taskrun "
-            "WHERE status <> 'done' GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20"
+        """Yield what is not done, and why."""
+        rows = self.database.execute(
+            "SELECT name, status, last_error, worker, attempts, losses, lease_until, CURRENT_TIMESTAMP "
+            "FROM tasks_taskrun WHERE status <> 'done' LIMIT 20"
         )
-        return (f"{count} {name} {status}: {error}" for name, status, error, count in failures)
+        return (" ".join(map(str, row)) for row in rows)
 
     def tails(self, lines: int) -> Iterable[str]:
         """Yield the last lines of each log."""

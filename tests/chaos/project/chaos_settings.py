@@ -14,10 +14,11 @@ EMAIL_RETRY_FIRST = timedelta(seconds=1)
 EMAIL_RETRY_LONGEST = timedelta(seconds=4)
 EMAIL_RETRY_MARGIN = timedelta(seconds=0.1)  # one machine, one clock
 
-# With the margin, the lease of a durable task is as long as that of a mail.
+# With the margin, the lease of a durable task is as long as that of a mail. Celery takes the first
+# annotation that fits.
 CELERY_TASK_ANNOTATIONS = (
-    *CELERY_TASK_ANNOTATIONS,
     {"chaos.durable": {"soft_time_limit": 3, "time_limit": 4}},  # seconds
+    *CELERY_TASK_ANNOTATIONS,
 )
 TASK_LEASE_MARGIN = timedelta(seconds=1)
 TASK_RETRY_LONGEST = 4  # seconds

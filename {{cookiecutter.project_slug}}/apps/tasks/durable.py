@@ -32,10 +32,9 @@ Outcome = TypeVar("Outcome")
 MOST_LOSSES = 3
 # Rows. About two seconds of publishing, and what a queue may hold twice at the most.
 REQUEUED_AT_ONCE = 10_000
-
-
-MOST_OF_A_LEASE = 0.8
-WRITE_AGAIN = 0.5  # seconds
+# How long an outcome is written again and again: beyond, somebody else may do the work.
+MOST_OF_A_LEASE = 0.8  # share
+WRITE_AGAIN = 0.5  # seconds between two attempts
 
 
 class WorkersLostError(Exception):

@@ -23,6 +23,7 @@ from kombu.exceptions import OperationalError
 
 from apps.tasks import links
 from apps.tasks.arguments import as_json, printable
+from apps.tasks.circuit import circuit
 from apps.tasks.correlation import correlation_id
 from apps.tasks.durable import WorkersLostError, persistently
 from apps.tasks.models import TaskRun
@@ -103,7 +104,8 @@ def ring(run: TaskRun, delay: timedelta = timedelta(0)) -> bool:
         # A worker's clock may run ahead of the database's.
         seconds += settings.TASK_RETRY_MARGIN.total_seconds()
     try:
-        publish(run, countdown=seconds or None)
+        with circuit.publishing():
+            publish(run, countdown=seconds or None)
     except OperationalError as error:
         logger.warning("broker_unreachable", task=run.name, task_id=str(run.pk), error=str(error))
         return False
