@@ -90,7 +90,9 @@ def keep(
 ) -> None:
     """Write a dead letter. A database that is away must not hide the task's own error."""
     row = TaskRun.objects.filter(pk=runs.row_id(task_id))
-    held = row.filter(lease_token=run.lease_token) if run else row
+    # The worker's main process has no token, and may learn of a death after the task was done.
+    undone = row.exclude(status=TaskRun.Status.DONE)
+    held = row.filter(lease_token=run.lease_token) if run else undone
     failed = {
         "status": TaskRun.Status.FAILED,
         "error_type": type(error).__name__,

@@ -1,6 +1,7 @@
 import pytest
 
 from apps.tasks.arguments import MASKED, masked
+from apps.tasks.dead_letters import keep
 from apps.tasks.models import FailedTask, TaskRun
 from apps.tasks.tasks import heartbeat
 
@@ -30,6 +31,16 @@ def test_a_failed_task_is_kept_with_its_error(monkeypatch):
     failed = FailedTask.objects.get(pk=result.id)
     assert (failed.name, failed.last_error) == ("tasks.heartbeat", "ZeroDivisionError: no heart")
     assert "Traceback" in failed.traceback
+
+
+@pytest.mark.django_db
+def test_a_task_that_is_done_does_not_become_a_dead_letter():
+    done = TaskRun.objects.create(name="tests.durable", status="done")
+
+    keep(str(done.pk), "tests.durable", TimeoutError("too late"), (), {})
+
+    done.refresh_from_db()
+    assert (done.status, done.last_error) == ("done", "")
 
 
 @pytest.mark.django_db
