@@ -159,14 +159,17 @@ class Task(DjangoTask):
             reason, _ = reject.args
             raise Reject(reason, requeue=isinstance(reason, BrokerError)) from reason
 
-    def report_progress(self, done: int, total: int, message: str = "") -> None:
+    def report_progress(
+        self, done: int, total: int, message: str = "", *, user_id: int | None = None
+    ) -> None:
         """Tell how far the running task is.
 
         Args:
             done, total: in whatever unit the task counts.
             message: what a person waiting should read.
+            user_id: who waits for it, and sees it move.
         """
-        save_progress(str(self.request.id), done, total, message)
+        save_progress(str(self.request.id), done, total, message, user_id=user_id)
 
 
 def refuse_distant_start(task: str, countdown: float | None, eta: datetime | None) -> None:

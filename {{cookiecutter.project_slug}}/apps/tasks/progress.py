@@ -4,6 +4,10 @@ import time
 from dataclasses import asdict, dataclass
 
 from django.core.cache import cache
+from django.dispatch import Signal
+
+# A task has told how far it is. Arguments: `task_id`, `progress`, `user_id` (None: for nobody).
+progressed = Signal()
 
 KEPT_FOR = 24 * 3600  # seconds; as long as results
 
@@ -41,12 +45,22 @@ class Progress:
         return max(0.0, pace * (self.total - self.done))
 
 
-def save_progress(task_id: str, done: int, total: int, message: str = "") -> Progress:
-    """Remember how far the task `task_id` is, and return it."""
+def save_progress(
+    task_id: str, done: int, total: int, message: str = "", *, user_id: int | None = None
+) -> Progress:
+    """Remember how far the task `task_id` is, tell who listens, and return it.
+
+    Args:
+        task_id: of the task, or of whatever it works for.
+        done, total: in whatever unit the task counts.
+        message: what a person waiting should read.
+        user_id: who waits for it.
+    """
     before = get_progress(task_id)
     now = time.time()
     progress = Progress(done, total, message, before.started_at if before else now, now)
     cache.set(f"progress:{task_id}", asdict(progress), KEPT_FOR)
+    progressed.send_robust(sender=Progress, task_id=task_id, progress=progress, user_id=user_id)
     return progress
 
 

@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "apps.users",
     "apps.tasks",
     "apps.mail",
+    "apps.notifications",
     "apps.pages",
     # % if cookiecutter.use_examples
     "apps.contact",

@@ -1,0 +1,34 @@
+"""What users were told."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Notification(models.Model):
+    """One thing that one user is told."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications"
+    )
+    kind = models.CharField(max_length=50)
+    title = models.CharField(max_length=200)
+    body = models.TextField(blank=True)
+    url = models.CharField("link", max_length=500, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    read_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ("-created_at", "-pk")
+        indexes = [
+            models.Index(fields=["user", "-created_at", "-id"], name="notifications_by_user"),
+            # For the bell on every page, whose cost must not grow with what has been read.
+            models.Index(
+                fields=["user"],
+                name="notifications_unread",
+                condition=models.Q(read_at__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title

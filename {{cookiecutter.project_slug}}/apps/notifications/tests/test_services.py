@@ -1,0 +1,56 @@
+import pytest
+from django.db import transaction
+
+from apps.notifications.models import Notification
+from apps.notifications.services import notify
+from apps.notifications.signals import notified
+from apps.users.models import User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def ann():
+    return User.objects.create_user("ann@example.com")
+
+
+@pytest.fixture
+def heard():
+    heard = []
+
+    def listen(notification, **_):
+        heard.append((notification, Notification.objects.filter(pk=notification.pk).exists()))
+
+    notified.connect(listen)
+    yield heard
+    notified.disconnect(listen)
+
+
+def test_a_notification_is_told_after_the_commit(ann, heard):
+    with transaction.atomic():
+        notification = notify(ann, "booking", "A new booking", url="/bookings/1/")
+        assert heard == []
+
+    assert heard == [(notification, True)]
+
+
+def test_what_is_rolled_back_is_told_to_nobody(ann, heard):
+    with transaction.atomic():
+        notify(ann, "booking", "A new booking")
+        transaction.set_rollback(True)
+
+    assert heard == []
+    assert not Notification.objects.exists()
+
+
+def test_who_fails_to_listen_does_not_hurt_the_caller(ann):
+    def fail(**_):
+        raise ConnectionError
+
+    notified.connect(fail)
+    try:
+        notify(ann, "booking", "A new booking")
+    finally:
+        notified.disconnect(fail)
+
+    assert Notification.objects.count() == 1
