@@ -37,6 +37,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(hour="3", minute="17"),
         "options": {"expire_seconds": 3600},
     },
+    "purge old notifications": {
+        "task": "notifications.purge_old_notifications",
+        "schedule": crontab(hour="3", minute="57"),
+        "options": {"expire_seconds": 3600},
+    },
     # % if cookiecutter.use_examples
     "clean up old contact submissions": {
         "task": "contact.cleanup_old_submissions",

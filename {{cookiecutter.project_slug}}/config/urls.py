@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.utils.module_loading import import_string
 
@@ -11,6 +12,9 @@ admin.site.site_header = admin.site.site_title = settings.SERVICE_NAME
 
 urlpatterns = [
     path("", home, name="home"),
+    path("accounts/login/", LoginView.as_view(), name="login"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("notifications/", include("apps.notifications.urls")),
     # % if cookiecutter.use_examples
     path("contact/", include("apps.contact.urls")),
     # % endif

@@ -3,10 +3,15 @@
 from functools import partial
 
 from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.notifications.models import Notification
 from apps.notifications.signals import notified
 from apps.users.models import User
+
+MOST_COUNTED = 99  # the bell says "99+", and counts no further
 
 
 def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> Notification:
@@ -18,7 +23,12 @@ def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> 
         title: what it says, in a line.
         body: the rest, as plain text.
         url: where it leads to, a path of this service.
+
+    Raises:
+        ValueError: `url` leads elsewhere.
     """
+    if url and not is_path(url):
+        raise ValueError(f"url: {url!r} is not a path of this service, such as /bookings/1/")
     notification = Notification.objects.create(
         user=user, kind=kind, title=title, body=body, url=url
     )
@@ -26,3 +36,19 @@ def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> 
         partial(notified.send_robust, sender=Notification, notification=notification)
     )
     return notification
+
+
+def is_path(url: str) -> bool:
+    """Say whether a link stays on this service, however a browser reads it (`//host`, `/\\host`)."""
+    return url.startswith("/") and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
+
+
+def mark_read(notifications: QuerySet[Notification]) -> int:
+    """Note the time, unless there is one; return how many were new."""
+    return notifications.filter(read_at__isnull=True).update(read_at=Now())
+
+
+def count_unread(user: User) -> int:
+    """Return how much a user has not read, up to one more than MOST_COUNTED."""
+    unread = Notification.objects.filter(user=user, read_at__isnull=True).order_by()
+    return unread[: MOST_COUNTED + 1].count()

@@ -1,6 +1,9 @@
 """What holds everywhere. 12-factor: everything that differs by place is read from the environment."""
 
+from datetime import timedelta
 from typing import Any
+
+from csp.constants import NONE, SELF
 
 from config.settings.celery import *
 from config.settings.email import *
@@ -28,6 +31,8 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_celery_results",
     "django_structlog",
+    "django_htmx",
+    "csp",
     "anymail",
     "apps.users",
     "apps.tasks",
@@ -46,12 +51,14 @@ MIDDLEWARE = [
     "apps.tasks.middleware.HealthMiddleware",  # first: it asks nothing that the others ask
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
 ]
 
@@ -75,6 +82,19 @@ TEMPLATES = [
         },
     },
 ]
+
+# What a page may load, and where it may send anything. Nothing inline: a script that somebody
+# smuggles into a page does not run. Sockets of the same host count as its own.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],  # the empty icon of pages/base.html
+        "form-action": [SELF],  # a password goes nowhere else
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+        "object-src": [NONE],
+    }
+}
 
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url("DATABASE_URL")}
 if "sqlite" in DATABASES["default"]["ENGINE"]:
@@ -102,7 +122,13 @@ CACHES = {
     }
 }
 
+# How long what a user was told is kept, read or not.
+NOTIFICATION_RETENTION = timedelta(days=env.int("NOTIFICATION_RETENTION_DAYS", default=90))
+
+# Where open pages hear what is new; without such a place, they ask every ten seconds.
+LIVE_URL = ""
 # % if cookiecutter.use_channels
+LIVE_URL = "/ws/live/"
 CHANNEL_LAYERS = {
     "default": {
         # One connection per process and nothing kept: who was away reads the database.
@@ -130,6 +156,8 @@ FLOWER_BASIC_AUTH = env.list("FLOWER_BASIC_AUTH", default=[])
 
 # % endif
 AUTH_USER_MODEL = "users.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
 SILENCED_SYSTEM_CHECKS = [
     # The address is unique in any letter case, by a constraint that this check does not see.
     "auth.E003",
