@@ -21,7 +21,7 @@ export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .PHONY: help install demo test test-fast test-in-place test-combinations test-trees test-array
-.PHONY: test-chaos reliability test-template lint format clean
+.PHONY: test-browser screenshots test-chaos reliability test-template lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,12 @@ test-trees: .venv/installed ## Test the 180 distinct Python trees (ARGS=--every-
 test-array: .venv/installed ## Start projects in which each two answers meet, and send a mail in each
 	$(BIN)/$(PYTEST) tests/test_covering_array.py $(TWO) $(ARGS)
 
+test-browser: .venv/installed ## Use the running project in Chromium, with and without Channels
+	$(BIN)/$(PYTEST) tests/browser $(ARGS)
+
+screenshots: .venv/installed ## The same, and keep the pictures that README shows
+	$(BIN)/$(PYTEST) tests/browser --screenshots $(ARGS)
+
 test-chaos: .venv/installed ## Kill, stop, hang and empty every part under load, and count what arrives
 	$(BIN)/$(PYTEST) tests/chaos $(ARGS)
 
@@ -62,7 +68,7 @@ reliability: .venv/installed ## The same, and write what came of it into docs/re
 # Two at a time, each test on whichever process is free.
 TWO = --numprocesses=2 --dist=worksteal
 # What measures time, or needs both cores, runs alone, before the rest.
-TIMED = tests/test_render_cost.py tests/chaos
+TIMED = tests/test_render_cost.py tests/chaos tests/browser
 
 test-template: .venv/installed
 	$(BIN)/$(PYTEST) $(TIMED) $(ARGS)

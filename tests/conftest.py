@@ -37,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--reliability", action="store_true", help="write the table of tests/chaos into its page"
     )
+    parser.addoption(
+        "--screenshots", action="store_true", help="keep the pictures that tests/browser takes"
+    )
 
 
 PARTS = {  # of the proof: how the names of their tests begin, and what they are

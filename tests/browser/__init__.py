@@ -1,0 +1,1 @@
+"""The rendered project in Chromium, with a real worker, Redis and PostgreSQL."""
