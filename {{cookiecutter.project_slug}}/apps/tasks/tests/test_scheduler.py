@@ -346,20 +346,18 @@ def test_an_hourly_entry_pauses_in_an_hour_that_comes_twice(declare, monkeypatch
 
 # What Celery makes of an hour that does not exist, or comes twice.
 @pytest.mark.parametrize(
-    ("zone", "start", "days"),
+    ("start", "days"),
     [
-        ("Europe/Berlin", "2025-03-29", ["29 02:30", "30 03:30", "31 02:30"]),
-        ("Europe/Berlin", "2025-10-25", ["25 02:30", "26 02:30", "27 02:30"]),
-        ("America/New_York", "2025-03-08", ["08 02:30", "09 03:30", "10 02:30"]),
-        ("America/New_York", "2025-11-01", ["01 02:30", "02 02:30", "03 02:30"]),
+        ("2025-03-29", ["29 02:30", "30 03:30", "31 02:30"]),
+        ("2025-10-25", ["25 02:30", "26 02:30", "27 02:30"]),
     ],
 )
 def test_a_daily_entry_is_fired_once_a_day_when_the_clocks_change(
-    declare, monkeypatch, settings, zone, start, days
+    declare, monkeypatch, settings, start, days
 ):
-    tz = ZoneInfo(zone)
-    settings.TIME_ZONE = zone
-    monkeypatch.setattr(current_app._get_current_object(), "timezone", tz)
+    settings.TIME_ZONE = "Europe/Berlin"
+    berlin = ZoneInfo(settings.TIME_ZONE)
+    monkeypatch.setattr(current_app._get_current_object(), "timezone", berlin)
     declare(
         {
             "night": {"task": "tests.night", "schedule": crontab(hour="2", minute="30")},
@@ -367,7 +365,7 @@ def test_a_daily_entry_is_fired_once_a_day_when_the_clocks_change(
         }
     )
 
-    times = simulate(datetime.fromisoformat(start).replace(tzinfo=tz), timedelta(days=3))
+    times = simulate(datetime.fromisoformat(start).replace(tzinfo=berlin), timedelta(days=3))
 
     assert times["tests.night"] == days
     assert times["tests.morning"] == [f"{day[:2]} 09:00" for day in days]
