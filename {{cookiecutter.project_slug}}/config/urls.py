@@ -6,12 +6,13 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.utils.module_loading import import_string
 
-from apps.pages.views import home
+from apps.pages.views import home, icon
 
 admin.site.site_header = admin.site.site_title = settings.SERVICE_NAME
 
 urlpatterns = [
     path("", home, name="home"),
+    path("favicon.ico", icon),
     path("accounts/login/", LoginView.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("notifications/", include("apps.notifications.urls")),

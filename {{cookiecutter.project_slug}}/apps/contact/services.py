@@ -1,4 +1,4 @@
-"""Durable here: the message and its mails are rows of one transaction, so there are all or none.
+"""Durable here: the message, its mails and notifications are rows of one transaction: all or none.
 
 From the commit on, mail's own rows and sweeper see to it that each mail arrives.
 """
@@ -6,10 +6,13 @@ From the commit on, mail's own rows and sweeper see to it that each mail arrives
 import structlog
 from django.core.cache import cache
 from django.db import transaction
+from django.db.models import QuerySet
+from django.urls import reverse
 from redis.exceptions import RedisError
 
 from apps.contact.models import Submission
 from apps.mail.services import send_email, send_emails
+from apps.notifications.services import notify
 from apps.users.models import User
 
 logger = structlog.get_logger(__name__)
@@ -29,7 +32,13 @@ def submit(*, name: str, email: str, subject: str, message: str) -> Submission:
             name=name, email=email, subject=subject, message=message
         )
         queue_mails(submission)
+        notify_staff(submission)
     return submission
+
+
+def staff() -> QuerySet[User]:
+    """Return who is told of a message."""
+    return User.objects.filter(is_staff=True, is_active=True)
 
 
 def queue_mails(submission: Submission) -> None:
@@ -52,11 +61,23 @@ def queue_mails(submission: Submission) -> None:
         "about": submission.subject,
         "message": submission.message,
     }
-    staff = User.objects.filter(is_staff=True, is_active=True)
     # One message to the broker, however many they are.
     send_emails(
-        "contact_notice", [(user.email, notice, f"{key}-notice-{user.pk}") for user in staff]
+        "contact_notice", [(user.email, notice, f"{key}-notice-{user.pk}") for user in staff()]
     )
+
+
+def notify_staff(submission: Submission) -> None:
+    """Ring the bells of the staff."""
+    page = reverse("admin:contact_submission_change", args=[submission.pk])
+    for user in staff():
+        notify(
+            user,
+            "contact",
+            f"Contact: {submission.subject}",
+            f"{submission.name} wrote a message.",
+            url=page,
+        )
 
 
 def may_submit(address: str) -> bool:

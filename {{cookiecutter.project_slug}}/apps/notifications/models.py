@@ -28,6 +28,8 @@ class Notification(models.Model):
                 name="notifications_unread",
                 condition=models.Q(read_at__isnull=True),
             ),
+            # For the purge, which looks at nothing else.
+            models.Index(fields=["created_at"], name="notifications_by_age"),
         ]
 
     def __str__(self) -> str:

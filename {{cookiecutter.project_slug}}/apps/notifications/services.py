@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import Truncator
 
 from apps.notifications.models import Notification
 from apps.notifications.signals import notified
@@ -20,7 +21,7 @@ def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> 
     Args:
         user: who is told.
         kind: what it is about, as a word for programs: `booking`.
-        title: what it says, in a line.
+        title: what it says, in a line; after 200 characters it is cut.
         body: the rest, as plain text.
         url: where it leads to, a path of this service.
 
@@ -30,7 +31,7 @@ def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> 
     if url and not is_path(url):
         raise ValueError(f"url: {url!r} is not a path of this service, such as /bookings/1/")
     notification = Notification.objects.create(
-        user=user, kind=kind, title=title, body=body, url=url
+        user=user, kind=kind, title=Truncator(title).chars(200), body=body, url=url
     )
     transaction.on_commit(
         partial(notified.send_robust, sender=Notification, notification=notification)

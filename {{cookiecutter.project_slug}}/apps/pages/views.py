@@ -1,8 +1,9 @@
-"""The home page."""
+"""The home page, and its icon."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
 
 from apps.mail.models import Email
 from apps.tasks.health import all_checks
@@ -21,3 +22,8 @@ def home(request: HttpRequest) -> HttpResponse:
             "failed_tasks": FailedTask.objects.count(),
         }
     return render(request, "pages/home.html", context)
+
+
+def icon(request: HttpRequest) -> HttpResponse:
+    """Lead to the icon: browsers ask here for pages that name none, such as the admin's."""
+    return redirect(static("pages/icon.svg"))

@@ -88,7 +88,6 @@ TEMPLATES = [
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
-        "img-src": [SELF, "data:"],  # the empty icon of pages/base.html
         "form-action": [SELF],  # a password goes nowhere else
         "frame-ancestors": [NONE],
         "base-uri": [NONE],

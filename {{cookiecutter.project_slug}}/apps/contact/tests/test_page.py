@@ -40,6 +40,17 @@ def test_every_field_has_a_label(client):
         assert f'<label for="{control}">' in page
 
 
+def test_with_htmx_the_answer_takes_the_place_of_the_form(client, send):
+    page = client.get("/contact/").text
+    assert re.search(r'<form[^>]* hx-post="/contact/"[^>]* hx-select="#content"', page)
+    assert '<main id="content">' in page
+
+    thanks = client.post("/contact/", WRITTEN, follow=True, headers={"HX-Request": "true"}).text
+    assert '<main id="content">' in thanks
+    assert re.search(r"<h1[^>]* autofocus>Thank you", thanks)
+    assert Submission.objects.count() == 1
+
+
 def test_a_message_is_saved_confirmed_and_thanked_for(client, send):
     response = send()
 

@@ -1,10 +1,13 @@
 import pytest
 from django.db import transaction
 
+from apps.contact import services
 from apps.contact.models import Submission
 from apps.contact.services import queue_mails, submit
 from apps.mail.messages import build, render
 from apps.mail.models import Email
+from apps.notifications.models import Notification
+from apps.tasks.health import queue_lengths
 
 pytestmark = pytest.mark.django_db
 
@@ -54,13 +57,42 @@ def test_a_second_call_queues_no_mail_twice(staff):
     assert Email.objects.count() == 1 + len(staff)
 
 
+def test_the_bell_of_each_of_the_staff_rings_and_leads_to_the_message(staff, admin_client):
+    submission = submit(**WRITTEN)
+
+    notifications = Notification.objects.filter(user__in=staff)
+    assert {(each.kind, each.title) for each in notifications} == {
+        ("contact", "Contact: Bread & butter")
+    }
+    assert len(notifications) == len(staff)
+    assert notifications[0].url == f"/admin/contact/submission/{submission.pk}/change/"
+    assert "Bread &amp; butter" in admin_client.get(notifications[0].url).text
+
+
+def test_what_cannot_be_told_is_not_saved(staff, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("the last step fails")
+
+    monkeypatch.setattr(services, "notify", fail)
+
+    with pytest.raises(RuntimeError):
+        submit(**WRITTEN)
+    for model in (Submission, Email, Notification):
+        assert not model.objects.exists()
+
+
 def test_the_broker_hears_of_it_after_the_commit_in_two_messages_at_most(
     staff, django_capture_on_commit_callbacks
 ):
-    with django_capture_on_commit_callbacks() as rings:
-        submit(**WRITTEN)
+    def waiting():
+        return sum(queue_lengths().values())
 
-    assert len(rings) == 2
+    before = waiting()
+    with django_capture_on_commit_callbacks(execute=True):
+        submit(**WRITTEN)
+        assert waiting() == before
+
+    assert waiting() == before + 2
 
 
 def test_a_rolled_back_transaction_leaves_nothing(django_capture_on_commit_callbacks):

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-created_at', '-pk'),
-                'indexes': [models.Index(fields=['user', '-created_at', '-id'], name='notifications_by_user'), models.Index(condition=models.Q(('read_at__isnull', True)), fields=['user'], name='notifications_unread')],
+                'indexes': [models.Index(fields=['user', '-created_at', '-id'], name='notifications_by_user'), models.Index(condition=models.Q(('read_at__isnull', True)), fields=['user'], name='notifications_unread'), models.Index(fields=['created_at'], name='notifications_by_age')],
             },
         ),
     ]

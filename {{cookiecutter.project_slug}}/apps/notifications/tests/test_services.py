@@ -54,3 +54,15 @@ def test_who_fails_to_listen_does_not_hurt_the_caller(ann):
         notified.disconnect(fail)
 
     assert Notification.objects.count() == 1
+
+
+@pytest.mark.parametrize("url", ["https://example.com/", "//example.com/", "/\\example.com", "x/"])
+def test_a_link_that_leads_elsewhere_is_refused(ann, url):
+    with pytest.raises(ValueError, match="is not a path of this service"):
+        notify(ann, "booking", "A new booking", url=url)
+
+    assert not Notification.objects.exists()
+
+
+def test_a_title_that_is_too_long_is_cut_and_harms_nobody(ann):
+    assert notify(ann, "booking", "a" * 500).title == "a" * 199 + "…"

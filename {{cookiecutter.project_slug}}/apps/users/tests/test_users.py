@@ -47,3 +47,39 @@ def test_the_admin_makes_and_shows_users(admin_client):
 
     assert "bob@example.com" in page.text
     assert "bob@example.com" in admin_client.get("/admin/users/user/?q=bob").text
+
+
+def test_who_logs_in_gets_where_they_wanted_to_go(client):
+    User.objects.create_user("ann@example.com", "a long password")
+    wanted = client.get("/notifications/")
+    assert wanted.url == "/accounts/login/?next=/notifications/"
+    page = client.get(wanted.url).text
+    assert '<label for="id_username">' in page
+
+    entered = {"username": "ann@example.com", "password": "a long password"}
+    assert client.post(wanted.url, entered).url == "/notifications/"
+
+
+def test_a_login_leads_to_no_other_site(client):
+    User.objects.create_user("ann@example.com", "a long password")
+
+    entered = {"username": "ann@example.com", "password": "a long password"}
+    assert client.post("/accounts/login/?next=//example.com/", entered).url == "/"
+
+
+def test_a_wrong_password_is_a_mistake_on_the_page(client):
+    User.objects.create_user("ann@example.com", "a long password")
+
+    page = client.post("/accounts/login/", {"username": "ann@example.com", "password": "x"}).text
+
+    assert "Error:" in page
+    assert "Please enter a correct email address and password" in page
+
+
+def test_logging_out_takes_a_button(client):
+    client.force_login(User.objects.create_user("ann@example.com"))
+
+    assert client.get("/accounts/logout/").status_code == 405
+    assert "Log out" in client.get("/").text
+    assert client.post("/accounts/logout/").url == "/"
+    assert "Log in" in client.get("/").text

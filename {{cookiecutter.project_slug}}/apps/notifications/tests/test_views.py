@@ -1,0 +1,213 @@
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from apps.notifications.models import Notification
+from apps.notifications.services import notify
+from apps.users.models import User
+
+pytestmark = pytest.mark.django_db
+
+EXPLAIN = {"postgresql": "EXPLAIN", "sqlite": "EXPLAIN QUERY PLAN"}
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def ann():
+    return User.objects.create_user("ann@example.com")
+
+
+@pytest.fixture
+def bob():
+    return User.objects.create_user("bob@example.com")
+
+
+@pytest.fixture
+def page(client, ann):
+    client.force_login(ann)
+    return client
+
+
+def is_read(notification):
+    notification.refresh_from_db()
+    return notification.read_at is not None
+
+
+def test_the_list_says_what_it_is_for_while_it_is_empty(page):
+    text = page.get("/notifications/").text
+
+    assert "Nothing yet" in text
+    assert "Mark all as read" not in text
+
+
+def test_everybody_sees_their_own_alone(page, ann, bob):
+    notify(ann, "booking", "For Ann", "<b>Room 1</b>")
+    notify(bob, "booking", "For Bob")
+
+    text = page.get("/notifications/").text
+
+    assert "For Ann" in text
+    assert "&lt;b&gt;Room 1" in text
+    assert "For Bob" not in text
+
+
+def test_twenty_stand_on_a_page_the_latest_first(page, ann):
+    for number in range(21):
+        notify(ann, "booking", f"Booking {number}.")
+
+    first = page.get("/notifications/").text
+    second = page.get("/notifications/?page=2").text
+
+    assert first.index("Booking 20.") < first.index("Booking 1.")
+    assert "Booking 0." not in first
+    assert 'href="?page=2"' in first
+    assert "Booking 0." in second
+    assert "Booking 1." not in second
+    assert page.get("/notifications/?page=much").status_code == 200
+
+
+def test_opening_one_marks_it_and_leads_to_what_it_is_about(page, ann):
+    notification = notify(ann, "booking", "A new booking", url="/bookings/1/")
+
+    response = page.post(f"/notifications/{notification.pk}/", {"open": "yes"})
+
+    assert response.url == "/bookings/1/"
+    assert is_read(notification)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.com/", "//example.com/", "/\\example.com", "javascript:alert(1)", "x/y", ""],
+)
+def test_a_link_leads_to_no_other_site(page, ann, url):
+    notification = Notification.objects.create(user=ann, title="Look!", url=url)
+
+    response = page.post(f"/notifications/{notification.pk}/", {"open": "yes"})
+
+    assert response.url == "/notifications/"
+
+
+def test_one_is_marked_as_read_without_opening_it(page, ann):
+    notification = notify(ann, "booking", "A new booking", url="/bookings/1/")
+
+    assert page.post(f"/notifications/{notification.pk}/").url == "/notifications/"
+
+    assert is_read(notification)
+    text = page.get("/notifications/").text
+    assert "Mark as read" not in text
+    assert "Open: A new booking" in text
+
+
+def test_with_htmx_the_one_alone_changes_and_the_bell_is_told(page, ann):
+    notification = notify(ann, "booking", "A new booking")
+
+    response = page.post(f"/notifications/{notification.pk}/", headers=HTMX)
+
+    assert response["HX-Trigger"] == '{"notification": {}}'
+    assert response.text.startswith("<li")
+    assert "Mark as read" not in response.text
+
+
+def test_the_time_of_the_first_reading_stays(page, ann):
+    notification = notify(ann, "booking", "A new booking")
+    Notification.objects.update(read_at=Now() - timedelta(days=1))
+    notification.refresh_from_db()
+    first = notification.read_at
+
+    page.post(f"/notifications/{notification.pk}/")
+
+    notification.refresh_from_db()
+    assert notification.read_at == first
+
+
+def test_nobody_marks_or_opens_what_others_were_told(page, bob):
+    notification = notify(bob, "booking", "For Bob", url="/bookings/1/")
+
+    assert page.post(f"/notifications/{notification.pk}/", {"open": "yes"}).status_code == 404
+    page.post("/notifications/read/", {"newest": notification.pk})
+
+    assert not is_read(notification)
+
+
+def test_all_are_marked_but_what_came_after_the_page(page, ann):
+    shown = [notify(ann, "booking", f"Booking {number}") for number in range(3)]
+    newest = re.search(r'name="newest" value="(\d+)"', page.get("/notifications/").text)[1]
+    later = notify(ann, "booking", "Just now")
+
+    text = page.post("/notifications/read/", {"newest": newest}, follow=True).text
+
+    assert "3 marked as read." in text
+    assert all(is_read(notification) for notification in shown)
+    assert not is_read(later)
+
+
+@pytest.mark.parametrize("newest", ["", "all", "-", "1e3"])
+def test_marking_all_needs_to_know_what_was_shown(page, ann, newest):
+    notification = notify(ann, "booking", "A new booking")
+
+    assert page.post("/notifications/read/", {"newest": newest}).status_code == 400
+    assert not is_read(notification)
+
+
+def test_a_link_alone_marks_nothing(page, ann):
+    notification = notify(ann, "booking", "A new booking")
+
+    assert page.get(f"/notifications/{notification.pk}/").status_code == 405
+    assert page.get("/notifications/read/").status_code == 405
+
+
+@pytest.mark.parametrize("url", ["/notifications/", "/notifications/1/", "/notifications/read/"])
+def test_strangers_are_asked_to_log_in(client, url):
+    assert client.get(url).url == f"/accounts/login/?next={url}"
+    assert client.post(url).url == f"/accounts/login/?next={url}"
+
+
+def test_the_bell_counts_what_is_new(page, ann, bob):
+    for user in (ann, ann, bob):
+        notify(user, "booking", "A new booking")
+    notify(ann, "booking", "Known")
+    Notification.objects.filter(title="Known").update(read_at=Now())
+
+    text = page.get("/notifications/bell/?shown=0").text
+
+    assert 'class="badge">2 ' in text
+    assert "?shown=2" in text
+
+
+def test_the_bell_is_quiet_while_nothing_changes(page, ann):
+    notify(ann, "booking", "A new booking")
+
+    assert page.get("/notifications/bell/?shown=1").status_code == 204
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, None), (99, "99"), (100, "99+"), (150, "99+")])
+def test_the_bell_counts_to_99(page, ann, count, shown):
+    Notification.objects.bulk_create(Notification(user=ann) for _ in range(count))
+
+    badge = re.search(r'class="badge">(\S+) ', page.get("/notifications/bell/").text)
+
+    assert (badge and badge[1]) == shown
+
+
+def test_the_bell_stops_asking_for_who_is_logged_out(client, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        response = client.get("/notifications/bell/")
+
+    assert (response.status_code, response.content) == (286, b"")
+
+
+def test_the_bell_costs_one_query_over_its_own_index(page, ann, django_assert_num_queries):
+    Notification.objects.bulk_create(Notification(user=ann, read_at=Now()) for _ in range(500))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE notifications_notification")
+
+    with django_assert_num_queries(3) as queries:  # session, user, count
+        page.get("/notifications/bell/")
+
+    asked = queries[-1]["sql"]
+    with connection.cursor() as cursor:
+        cursor.execute(f"{EXPLAIN[connection.vendor]} {asked}")
+        assert "notifications_unread" in str(cursor.fetchall())

@@ -1,0 +1,140 @@
+import re
+
+import pytest
+from django.apps import apps
+from django.urls import reverse
+
+from apps.mail.services import send_email
+from apps.notifications.services import notify
+from apps.users.models import User
+
+pytestmark = pytest.mark.django_db
+
+POLICY = {
+    "default-src 'self'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+    "object-src 'none'",
+}
+INLINE = re.compile(
+    r"""<script(?![^>]*\ssrc=)(?![^>]*application/json)|<style|<[^>]*\s(?:style|on\w+|hx-on[\w:-]*)=|javascript:"""
+)
+
+
+@pytest.fixture
+def ann():
+    return User.objects.create_user("ann@example.com", "a long password")
+
+
+@pytest.fixture
+def ann_client(client, ann):
+    client.force_login(ann)
+    return client
+
+
+def policy(response):
+    return set(response["Content-Security-Policy"].split("; "))
+
+
+@pytest.mark.parametrize("url", ["/", "/accounts/login/", "/notifications/", "/nowhere/"])
+def test_no_page_may_run_what_is_not_the_services_own(ann_client, url):
+    response = ann_client.get(url)
+
+    assert policy(response) == POLICY
+    assert not INLINE.search(response.text)
+
+
+@pytest.mark.parametrize(
+    "url", ["/admin/", "/admin/users/user/", "/admin/django_celery_beat/periodictask/add/"]
+)
+def test_the_admin_keeps_to_the_same_policy(admin_client, url):
+    response = admin_client.get(url)
+
+    assert response.status_code == 200
+    assert policy(response) == POLICY
+    assert not INLINE.search(response.text)
+
+
+def test_a_page_without_an_icon_of_its_own_gets_the_services(client):
+    assert client.get("/favicon.ico").url.endswith("pages/icon.svg")
+
+
+def test_the_preview_of_a_mail_has_a_policy_of_its_own(admin_client):
+    email = send_email("test_email", "ann@example.com", {"queued_by": "Bob"})
+
+    response = admin_client.get(reverse("admin:mail_email_preview", args=[email.pk]))
+
+    assert "<style>" in response.text
+    assert {"sandbox", "default-src 'none'", "style-src 'unsafe-inline'"} <= policy(response)
+
+
+def test_health_is_answered_before_there_is_a_policy(client):
+    assert "Content-Security-Policy" not in client.get("/health/live")
+
+
+def test_every_app_with_pages_is_in_the_navigation_and_says_what_it_does(client):
+    page = client.get("/").text
+
+    for app in apps.get_app_configs():
+        if hasattr(app, "home"):
+            assert f'<a href="{reverse(app.home)}"' in page
+            assert app.summary in page
+
+
+def test_the_navigation_says_where_one_is(ann_client):
+    others = [app for app in apps.get_app_configs() if hasattr(app, "home")]
+
+    for app in others:
+        page = ann_client.get(reverse(app.home)).text
+        assert page.count("aria-current") == (app.label != "notifications")
+
+
+def test_strangers_are_offered_a_login_and_no_bell(client, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        page = client.get("/").text
+
+    assert 'href="/accounts/login/"' in page
+    for part in ('id="bell"', "Log out", "/admin/", "hx-headers"):
+        assert part not in page
+
+
+def test_who_is_logged_in_sees_the_bell_and_who_they_are(ann_client, ann):
+    notify(ann, "booking", "A new booking")
+
+    page = ann_client.get("/").text
+
+    assert "ann@example.com" in page
+    assert 'class="badge">1 ' in page
+    assert "X-CSRFToken" in page
+    assert "/admin/" not in page
+
+
+def test_staff_find_the_admin(admin_client):
+    assert '<a href="/admin/">Admin</a>' in admin_client.get("/").text
+
+
+def test_where_pages_are_told_what_is_new_the_bell_does_not_ask(ann_client, settings):
+    settings.LIVE_URL = "/ws/live/"
+
+    page = ann_client.get("/").text
+
+    assert 'data-live-url="/ws/live/"' in page
+    assert "live/live.js" in page
+    assert 'hx-trigger="notification from:body"' in page
+
+
+def test_elsewhere_it_asks_every_ten_seconds(ann_client, settings):
+    settings.LIVE_URL = ""
+
+    page = ann_client.get("/").text
+
+    assert "data-live-url" not in page
+    assert "live/live.js" not in page
+    assert 'hx-trigger="notification from:body, every 10s"' in page
+
+
+def test_strangers_hold_no_socket(client, settings):
+    settings.LIVE_URL = "/ws/live/"
+
+    assert "live/live.js" not in client.get("/").text
