@@ -28,6 +28,7 @@ PARTS: dict[str, bool] = {
     ".gitlab-ci.yml": CI == "gitlab",
     "Dockerfile": DEPLOYMENT in {"compose", "kubernetes"},
     "apps/contact": USE_EXAMPLES == "True",
+    "apps/invitations": USE_EXAMPLES == "True",
     "apps/live": USE_CHANNELS == "True",
     "compose.yaml": DEPLOYMENT == "compose",
     "config/asgi.py": USE_CHANNELS == "True",

@@ -18,6 +18,7 @@ urlpatterns = [
     path("notifications/", include("apps.notifications.urls")),
     # % if cookiecutter.use_examples
     path("contact/", include("apps.contact.urls")),
+    path("invitations/", include("apps.invitations.urls")),
     # % endif
     path("admin/", admin.site.urls),
 ]

@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "apps.pages",
     # % if cookiecutter.use_examples
     "apps.contact",
+    "apps.invitations",
     # % endif
     # % if cookiecutter.use_channels
     "apps.live",

@@ -1,0 +1,1 @@
+"""An example: invitations by mail, each with a link that works once, and not for ever."""

@@ -1,0 +1,86 @@
+"""Who was invited, and what came of it."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Lower, Now
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    """Rows by what may still become of them."""
+
+    def open(self) -> "InvitationQuerySet":
+        """Return those that may be accepted, by the database's clock."""
+        return self.filter(state=Invitation.State.PENDING, expires_at__gt=Now())
+
+    def run_out(self) -> "InvitationQuerySet":
+        """Return those that nobody has accepted in time, and that still say that somebody may."""
+        return self.filter(state=Invitation.State.PENDING, expires_at__lte=Now())
+
+
+class Invitation(models.Model):
+    """One address, invited by one person of the staff."""
+
+    class Role(models.TextChoices):
+        """What the invited person becomes."""
+
+        MEMBER = "member"
+        STAFF = "staff", "Staff"
+
+    class State(models.TextChoices):
+        """Where an invitation is on its way."""
+
+        PENDING = "pending"
+        ACCEPTED = "accepted"
+        REVOKED = "revoked"
+        EXPIRED = "expired"
+
+    email = models.EmailField("email address")
+    role = models.CharField(max_length=20, choices=Role, default=Role.MEMBER)
+    state = models.CharField(max_length=20, choices=State, default=State.PENDING, editable=False)
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="invitations"
+    )
+    accepted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    # Of the link that holds: apps/invitations/links.py.
+    nonce = models.CharField(max_length=32, editable=False)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    sent_at = models.DateTimeField("link sent at", null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(editable=False)
+    accepted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[InvitationQuerySet] = InvitationQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ("-created_at", "-pk")
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                condition=models.Q(state="pending"),
+                name="invitations_one_pending_per_address",
+                violation_error_message="This address is invited already.",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["invited_by", "-created_at", "-id"], name="invitations_by_inviter"
+            ),
+            # Both for the cleanup, which looks at nothing else.
+            models.Index(
+                fields=["expires_at"],
+                name="invitations_pending_by_expiry",
+                condition=models.Q(state="pending"),
+            ),
+            models.Index(
+                fields=["created_at"],
+                name="invitations_ended_by_age",
+                condition=models.Q(state__in=["expired", "revoked"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.email

@@ -1,0 +1,51 @@
+"""Queues an invitation's mail, once for each link."""
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from apps.invitations.models import Invitation
+from apps.mail.services import send_email
+
+Outcome = dict[str, str]
+
+
+def queue_mail(invitation_id: int) -> Outcome:
+    """Queue the mail of an invitation unless there is a reason not to.
+
+    Returns:
+        `{"status": "success", "email_id": …}` or `{"status": "skipped", "reason": …}`.
+
+    Raises:
+        ValueError: no mail could go to the address.
+    """
+    with transaction.atomic():
+        invitation = (
+            Invitation.objects.select_for_update(of=("self",))
+            .select_related("invited_by")
+            .filter(pk=invitation_id)
+            .first()
+        )
+        if invitation is None or (reason := why_not(invitation)):
+            return {"status": "skipped", "reason": "unknown" if invitation is None else reason}
+        email = send_email(
+            "invitation",
+            invitation.email,
+            {
+                "invitation_id": invitation.pk,
+                "inviter": invitation.invited_by.get_full_name() or str(invitation.invited_by),
+                "expires_at": invitation.expires_at,
+            },
+            key=f"invitation-{invitation.pk}-{invitation.nonce}",
+            related=invitation,
+        )
+        Invitation.objects.filter(pk=invitation.pk).update(sent_at=Now())
+    return {"status": "success", "email_id": str(email.pk)}
+
+
+def why_not(invitation: Invitation) -> str:
+    """Return why no mail goes out, or nothing."""
+    if invitation.state != Invitation.State.PENDING:
+        return invitation.state
+    if not Invitation.objects.open().filter(pk=invitation.pk).exists():
+        return "expired"
+    return "already sent" if invitation.sent_at else ""

@@ -1,0 +1,241 @@
+import threading
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.models.functions import Now
+
+from apps.invitations import services
+from apps.invitations.links import token_of
+from apps.invitations.models import Invitation
+from apps.notifications.models import Notification
+from apps.tasks.models import TaskRun
+from apps.users.models import User
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "correct horse battery"
+CHOSEN = {"new_password1": PASSWORD, "new_password2": PASSWORD}
+
+
+@pytest.fixture
+def boss():
+    return User.objects.create_superuser("boss@example.com", PASSWORD)
+
+
+@pytest.fixture
+def staff(client):
+    user = User.objects.create_user("staff@example.com", PASSWORD, is_staff=True)
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def invitation(boss):
+    return services.invite(boss, ["ann@example.com"])[0]
+
+
+def address_of(invitation):
+    invitation.refresh_from_db()
+    return f"/invitations/accept/{token_of(invitation.nonce)}/"
+
+
+def test_several_are_invited_at_once_and_sent_by_one_durable_task(client, staff):
+    response = client.post(
+        "/invitations/",
+        {"emails": "ann@example.com\n\nBob@example.com\nANN@example.com", "role": "member"},
+        follow=True,
+    )
+
+    assert "2 invited." in response.text
+    assert [invitation.invited_by for invitation in Invitation.objects.all()] == [staff] * 2
+    assert [run.name for run in TaskRun.objects.all()] == ["invitations.send_bulk_invitations"]
+
+
+def test_mistakes_are_told_by_line_and_nobody_is_invited(client, staff):
+    response = client.post(
+        "/invitations/",
+        {"emails": "ann@example.com\nnobody\nBob <b@example.com>", "role": "member"},
+    )
+
+    assert response.status_code == 422
+    assert "Line 2: &#x27;nobody&#x27; is not an email address." in response.text
+    assert "Line 3" in response.text
+    assert "ann@example.com" in response.text
+    assert not Invitation.objects.exists()
+
+
+def test_who_waits_for_an_answer_is_not_invited_twice(client, staff, invitation):
+    response = client.post(
+        "/invitations/", {"emails": "Ann@Example.com", "role": "member"}, follow=True
+    )
+
+    assert "0 invited." in response.text
+    assert "1 invited before" in response.text
+    assert Invitation.objects.count() == 1
+
+
+def test_what_has_run_out_makes_room(boss, invitation):
+    Invitation.objects.update(expires_at=Now() - timedelta(seconds=1))
+
+    assert len(services.invite(boss, ["ann@example.com"])) == 1
+
+
+def test_the_staff_alone_invites(client, staff, invitation):
+    staff.is_staff = False
+    staff.save()
+
+    assert client.get("/invitations/").status_code == 403
+    assert "The staff invites" in client.get("/invitations/").text
+    assert client.post(f"/invitations/{invitation.pk}/revoke/").status_code == 403
+    client.logout()
+    assert client.get("/invitations/").url.startswith("/accounts/login/")
+
+
+def test_staff_is_made_by_superusers_alone(client, staff):
+    response = client.post("/invitations/", {"emails": "ann@example.com", "role": "staff"})
+
+    assert response.status_code == 422
+    with pytest.raises(PermissionDenied):
+        services.invite(staff, ["ann@example.com"], "staff")
+    assert not Invitation.objects.exists()
+
+
+def test_nobody_changes_what_another_has_sent(client, staff, invitation):
+    assert client.post(f"/invitations/{invitation.pk}/revoke/").status_code == 404
+    assert "ann@example.com" not in client.get("/invitations/").text
+
+
+def test_a_new_link_ends_the_old_one(client, boss, invitation):
+    client.force_login(boss)
+    old = address_of(invitation)
+
+    client.post(f"/invitations/{invitation.pk}/resend/")
+
+    assert client.get(old).status_code == 404
+    assert client.get(address_of(invitation)).status_code == 200
+
+
+def test_the_page_says_who_invites_and_leaves_no_trace(client, invitation):
+    response = client.get(address_of(invitation))
+
+    assert "boss@example.com invites ann@example.com" in response.text
+    assert response["Referrer-Policy"] == "no-referrer"
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_who_is_new_chooses_a_password_and_is_logged_in_once(client, invitation, boss):
+    address = address_of(invitation)
+    response = client.post(address, CHOSEN, follow=True)
+
+    user = User.objects.get(email="ann@example.com")
+    assert "Welcome!" in response.text
+    assert response.context["user"] == user
+    assert user.check_password(PASSWORD)
+    assert not user.is_staff
+    assert "accepted your invitation" in Notification.objects.get(user=boss).title
+    assert client.post(address, CHOSEN).status_code == 410
+    assert "used already" in client.get(address).text
+
+
+def test_a_weak_password_uses_up_nothing(client, invitation):
+    address = address_of(invitation)
+
+    response = client.post(address, {"new_password1": "1234", "new_password2": "1234"})
+
+    assert response.status_code == 422
+    assert "too short" in response.text
+    assert client.get(address).status_code == 200
+    assert not User.objects.filter(email="ann@example.com").exists()
+
+
+def test_whose_address_it_is_has_to_log_in(client, invitation):
+    ann = User.objects.create_user("Ann@example.com", PASSWORD)
+    address = address_of(invitation)
+
+    assert f"/accounts/login/?next={address}" in client.get(address).text
+    assert client.post(address, CHOSEN).status_code == 422
+    client.force_login(ann)
+    client.post(address)
+
+    invitation.refresh_from_db()
+    assert (invitation.state, invitation.accepted_by) == ("accepted", ann)
+    assert ann.check_password(PASSWORD)
+
+
+@pytest.mark.parametrize(("still", "is_staff"), [(True, True), (False, False)])
+def test_the_role_counts_while_its_giver_may_give_it(client, boss, still, is_staff):
+    (invitation,) = services.invite(boss, ["ann@example.com"], "staff")
+    boss.is_superuser = still
+    boss.save()
+
+    client.post(address_of(invitation), CHOSEN)
+
+    assert User.objects.get(email="ann@example.com").is_staff is is_staff
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "word"),
+    [
+        ({"state": "revoked"}, 410, "taken it back"),
+        ({"state": "expired"}, 410, "run out"),
+        ({"expires_at": Now() - timedelta(seconds=1)}, 410, "run out"),
+        ({"token_hash": "another"}, 404, "copy the whole link"),
+    ],
+    ids=["revoked", "marked as expired", "run out", "unknown"],
+)
+def test_a_link_that_holds_no_more_says_why(client, invitation, change, status, word):
+    address = address_of(invitation)
+    Invitation.objects.update(**change)
+
+    for response in (client.get(address), client.post(address, CHOSEN)):
+        assert response.status_code == status
+        assert word in response.text
+    assert not User.objects.filter(email="ann@example.com").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_accept_at_once_one_does(invitation):
+    invitation.refresh_from_db()
+    token, outcomes = token_of(invitation.nonce), []
+    together = threading.Barrier(2)
+
+    def accept():
+        together.wait()
+        try:
+            outcomes.append(str(services.accept(token, password=PASSWORD)))
+        except services.CannotAcceptError as error:
+            outcomes.append(f"refused: {error}")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=accept) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcomes) == ["ann@example.com", "refused: accepted"]
+    assert User.objects.filter(email="ann@example.com").count() == 1
+
+
+def test_the_admins_actions_reach_what_is_pending(client, boss, invitation):
+    client.force_login(boss)
+    services.invite(boss, ["bob@example.com"])
+    services.revoke(Invitation.objects.get(email="bob@example.com"))
+    before = address_of(invitation)
+    keys = list(Invitation.objects.values_list("pk", flat=True))
+
+    for action, told in (("resend", "1 of 2 sent again."), ("revoke", "1 of 2 revoked.")):
+        response = client.post(
+            "/admin/invitations/invitation/",
+            {"action": action, "_selected_action": keys},
+            follow=True,
+        )
+        assert told in response.text
+
+    assert client.get(before).status_code == 404
+    assert set(Invitation.objects.values_list("state", flat=True)) == {"revoked"}
+    page = client.get(f"/admin/invitations/invitation/{invitation.pk}/change/").text
+    assert invitation.token_hash not in page
