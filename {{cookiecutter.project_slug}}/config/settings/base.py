@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "apps.pages",
     # % if cookiecutter.use_examples
     "apps.contact",
+    "apps.reports",
     # % endif
     # % if cookiecutter.use_channels
     "apps.live",
