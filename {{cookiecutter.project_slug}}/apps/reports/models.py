@@ -103,6 +103,10 @@ class Job(models.Model):
     class Meta:
         abstract = True
 
+    def get_absolute_url(self) -> str:
+        """Return where its page is."""
+        raise NotImplementedError
+
     @property
     def is_under_way(self) -> bool:
         """Whether there is something to wait for, and to cancel."""
@@ -130,10 +134,6 @@ class Job(models.Model):
 
     def measure(self) -> tuple[int, int]:
         """Return how much is done, and of how much."""
-        raise NotImplementedError
-
-    def get_absolute_url(self) -> str:
-        """Return where its page is."""
         raise NotImplementedError
 
     def drop_pieces(self) -> None:
