@@ -75,7 +75,9 @@ def show(request: HttpRequest, form: BaseForm, title: str) -> HttpResponse:
 def upload(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show how an import goes on, and what came of it. The page asks for itself while it does."""
     job = get_object_or_404(Upload.objects.visible_to(user_of(request)), pk=pk)
-    return render(request, "reports/upload.html", {"job": job})
+    return render(
+        request, "reports/upload.html", {"job": job, "cancel_url": "reports:cancel_upload"}
+    )
 
 
 @login_required
@@ -83,7 +85,9 @@ def upload(request: HttpRequest, pk: UUID) -> HttpResponse:
 def report(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show how a report goes on, and where its file is; as `upload`."""
     job = get_object_or_404(Report.objects.visible_to(user_of(request)), pk=pk)
-    return render(request, "reports/report.html", {"job": job})
+    return render(
+        request, "reports/report.html", {"job": job, "cancel_url": "reports:cancel_report"}
+    )
 
 
 @login_required

@@ -7,7 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from apps.notifications.models import Notification
 from apps.reports import importing, records, services
-from apps.reports.models import Sale, Upload, UploadChunk
+from apps.reports.models import Sale, UploadChunk
 from apps.tasks.progress import get_progress
 
 pytestmark = pytest.mark.django_db
@@ -24,6 +24,7 @@ def user(django_user_model):
 def _small_steps(monkeypatch):
     monkeypatch.setattr(importing, "LINES_AT_ONCE", 3)
     monkeypatch.setattr(records, "CHUNK", 64)
+    monkeypatch.setattr(records, "LONGEST", 500)
 
 
 @pytest.fixture
@@ -125,14 +126,16 @@ def test_a_line_break_between_quotes_belongs_to_the_cell_wherever_chunks_and_ste
         ("b,2024-01-01,Pen,1", "has 4 cells, the first line 5"),
         ('b,2024-01-01,"Pen"cil,1,1', "',' expected after '\"'"),
         ('b,2024-01-01,"Pen,1,1', "unexpected end of data"),
-        (f"b,2024-01-01,{'x' * 20_000},1,1", "is longer than 16,384 bytes"),
+        (f"b,2024-01-01,{'x' * 1_200},1,1", "is longer than 500 bytes"),
         (b"b,2024-01-01,Caf\xe9,1,1", "is not UTF-8"),
     ],
     ids=lambda value: str(value)[:30],
 )
 def test_a_bad_line_is_reported_by_its_number_and_costs_no_other(imported, line, reason):
     line = line if isinstance(line, bytes) else line.encode()
-    upload = imported(HEADER.encode() + b"a,2024-01-01,Pen,1,1\n" + line + b"\n" + lines(1, 3).encode())
+    upload = imported(
+        HEADER.encode() + b"a,2024-01-01,Pen,1,1\n" + line + b"\n" + lines(1, 3).encode()
+    )
 
     (bad_line,) = upload.bad_lines
     assert bad_line[0] == 3
@@ -140,9 +143,7 @@ def test_a_bad_line_is_reported_by_its_number_and_costs_no_other(imported, line,
     assert counts(upload) == ("done", 4, 0, 1)
 
 
-def test_a_quote_that_is_never_closed_costs_one_line_of_a_long_file(imported, monkeypatch):
-    monkeypatch.setattr(records, "LONGEST", 200)
-
+def test_a_quote_that_is_never_closed_costs_one_line_of_a_long_file(imported):
     upload = imported(f'{HEADER}b,2024-01-01,"Pen,1,1\n{lines(1, 30)}')
 
     assert counts(upload) == ("done", 30, 0, 1)
