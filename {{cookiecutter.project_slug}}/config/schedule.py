@@ -63,5 +63,14 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": TzAwareCrontab(hour="2", minute="0", tz=ZoneInfo("UTC")),
         "options": {"expire_seconds": 3600},
     },
+    "send the weekly report": {
+        "task": "reports.send_weekly_report",  # durable, so that it never expires
+        "schedule": crontab(day_of_week="mon", hour="8", minute="0"),
+    },
+    "purge old reports": {
+        "task": "reports.purge_old",
+        "schedule": 600.0,  # seconds; a file is kept this much longer than it can be downloaded
+        "options": {"expire_seconds": 600},
+    },
     # % endif
 }

@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     # % if cookiecutter.use_examples
     "apps.contact",
     "apps.invitations",
+    "apps.reports",
     # % endif
     # % if cookiecutter.use_channels
     "apps.live",

@@ -1,0 +1,1 @@
+"""An example: long work, cut into pieces that survive whatever happens between two of them."""

@@ -1,0 +1,43 @@
+"""Sales, uploads and reports, for the staff to look at."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from apps.reports.models import Report, Sale, Upload
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that tasks write: nobody adds, edits or deletes one by hand."""
+
+    show_full_result_count = False  # counting a large table costs more than the page
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Sale)
+class SaleAdmin(ReadOnlyAdmin):
+    list_display = ("external_id", "sold_on", "product", "quantity", "amount")
+    search_fields = ("=external_id",)
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnlyAdmin):
+    list_display = ("name", "user", "state", "imported", "skipped", "bad", "created_at")
+    list_filter = ("state", "created_at")
+    list_select_related = ("user",)
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "user", "state", "created_at", "finished_at")
+    list_filter = ("state", "created_at")
+    list_select_related = ("user",)

@@ -1,0 +1,260 @@
+import csv
+import io
+from datetime import date, timedelta
+
+import pytest
+import time_machine
+from django.db.models.functions import Now
+
+from apps.mail.models import Email
+from apps.notifications.models import Notification
+from apps.reports import building, services, tasks
+from apps.reports.models import Report, ReportPart, Sale
+from apps.reports.tasks import PartsMissingError, build, build_part, finish, send_weekly_report
+from apps.tasks.models import TaskRun
+from apps.tasks.progress import get_progress
+from config.schedule import SCHEDULE
+
+pytestmark = pytest.mark.django_db
+
+NEW_YEAR = date(2024, 1, 1)
+DAY = timedelta(days=1)
+WEDNESDAY = "2024-01-10T09:00+00:00"
+
+
+@pytest.fixture
+def user(django_user_model):
+    return django_user_model.objects.create_user("ann@example.com")
+
+
+@pytest.fixture
+def staff(django_user_model):
+    make = django_user_model.objects.create_user
+    make("left@example.com", is_staff=True, is_active=False)
+    return [make(f"{name}@example.com", is_staff=True) for name in ("bob", "carl")]
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Collect the parts that a chord would have been started for."""
+    started = []
+    monkeypatch.setattr(tasks, "start_parts", lambda _report, parts: started.append(parts))
+    return started
+
+
+@pytest.fixture
+def report(user):
+    """Three parts, of seven, seven and two days."""
+    return services.order_report(user, NEW_YEAR, NEW_YEAR + 15 * DAY)
+
+
+def sell(number, product="Pen", day=0, quantity=1, amount="2.50"):
+    return Sale.objects.create(
+        external_id=f"s{number}",
+        sold_on=NEW_YEAR + day * DAY,
+        product=product,
+        quantity=quantity,
+        amount=amount,
+    )
+
+
+def look(report):
+    """Let the durable task look whether the report is there."""
+    try:
+        build(str(report.pk))
+    except PartsMissingError as error:
+        return str(error)
+    return "there"
+
+
+def rows_of(report):
+    header, *rows = csv.reader(io.StringIO("".join(building.pieces(report)), newline=""))
+    assert header == ["sold_on", "product", "sales", "quantity", "amount"]
+    return rows
+
+
+def test_sales_are_added_up_by_day_and_product_and_come_in_order(report, started):
+    for number, (product, day) in enumerate([("Pen", 15), ("Pen", 0), ("Ink", 0), ("Pen", 0)]):
+        sell(number, product, day, quantity=number, amount="1.10")
+    sell(4, "Pen", 16)
+    look(report)
+
+    for part in reversed(started[0]):
+        build_part(part)
+    finish(str(report.pk))
+
+    assert rows_of(report) == [
+        ["2024-01-01", "Ink", "1", "2", "1.10"],
+        ["2024-01-01", "Pen", "2", "4", "2.20"],
+        ["2024-01-16", "Pen", "1", "0", "1.10"],
+    ]
+
+
+def test_a_report_is_kept_for_an_hour_and_its_user_told(report, user, started):
+    look(report)
+    for part in started[0]:
+        build_part(part)
+
+    finish(str(report.pk))
+
+    report.refresh_from_db()
+    assert (report.state, report.percent, report.is_available) == ("done", 100, True)
+    assert report.expires_at - report.finished_at == timedelta(hours=1)
+    assert Notification.objects.get().user == user
+    assert get_progress(str(report.pk)).percent == 100
+
+
+def test_a_period_is_cut_into_weeks(report, started):
+    look(report)
+
+    days = [(part.until - part.since).days + 1 for part in report.parts.order_by("number")]
+    assert days == [7, 7, 2]
+
+
+@pytest.mark.parametrize("product", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_no_cell_is_a_formula(product):
+    sell(1, product)
+
+    content, _ = building.table(NEW_YEAR, NEW_YEAR)
+
+    assert next(csv.reader([content]))[1] == f"'{product}"
+
+
+def test_a_part_that_is_delivered_again_stays_as_it_is(report, started):
+    look(report)
+    part = started[0][0]
+    build_part(part)
+    before = ReportPart.objects.values().get(pk=part)
+    sell(1)
+
+    build_part(part)
+
+    assert ReportPart.objects.values().get(pk=part) == before
+
+
+def test_of_a_lost_chord_only_what_is_missing_is_started_again(report, started):
+    assert look(report) == "3 parts are missing"
+    first, *others = started[0]
+    build_part(first)
+
+    assert look(report) == "2 parts are missing"
+
+    assert started[1] == others
+
+
+def test_a_report_whose_last_message_was_lost_is_handed_over_by_the_next_look(report, started):
+    look(report)
+    for part in started[0]:
+        build_part(part)
+
+    assert look(report) == "there"
+
+    report.refresh_from_db()
+    assert report.state == "done"
+    assert len(started) == 1
+
+
+def test_a_report_is_handed_over_once_however_often_its_end_comes(report, started):
+    look(report)
+    for part in started[0]:
+        build_part(part)
+
+    for _ in range(2):
+        finish(str(report.pk))
+        assert look(report) == "there"
+
+    assert Notification.objects.count() == 1
+    assert len(started) == 1
+
+
+def test_a_report_with_a_part_missing_is_not_handed_over(report, started):
+    look(report)
+    build_part(started[0][0])
+
+    finish(str(report.pk))
+
+    report.refresh_from_db()
+    assert report.state == "running"
+
+
+def test_a_report_of_which_parts_stay_away_is_given_up(report, started):
+    look(report)
+    Report.objects.update(started_at=Now() - tasks.GIVE_UP_AFTER - DAY)
+
+    with pytest.raises(PartsMissingError):
+        build(str(report.pk))
+
+    assert len(started) == 1
+
+
+def test_a_report_that_was_given_up_begins_again_with_what_it_has(report, started):
+    look(report)
+    build_part(started[0][0])
+    Report.objects.filter(pk=report.pk).end("failed")
+
+    assert look(report) == "2 parts are missing"
+
+
+def test_a_canceled_report_builds_nothing_more(report, started):
+    look(report)
+    part = started[0][0]
+    assert services.cancel(report)
+
+    build_part(part)
+
+    assert look(report) == "there"
+    assert not ReportPart.objects.exists()
+    assert not services.cancel(report)
+
+
+def test_a_report_is_ordered_once_however_often_that_is_said(report):
+    tasks.start_report(report)
+
+    assert TaskRun.objects.get().pk == report.pk
+
+
+def test_the_staff_gets_last_weeks_report_once(staff, started):
+    sell(1)
+    with time_machine.travel(WEDNESDAY, tick=False):
+        send_weekly_report()
+        send_weekly_report()
+    report = Report.objects.get()
+    assert (report.since, report.until) == (NEW_YEAR, NEW_YEAR + 6 * DAY)
+    assert TaskRun.objects.get().args == [str(report.pk)]
+
+    look(report)
+    build_part(started[0][0])
+    finish(str(report.pk))
+    building.mail_to_staff(report)
+
+    assert sorted(email.to for email in Email.objects.all()) == [user.email for user in staff]
+    attachment = Email.objects.first().attachments.get()
+    assert attachment.name == "sales_2024-01-01_2024-01-07.csv"
+    assert b"2024-01-01,Pen,1,1,2.50\r\n" in bytes(attachment.content)
+
+
+def test_a_report_that_is_too_large_for_a_mail_leaves_a_link(staff, settings):
+    settings.EMAIL_MAX_ATTACHMENTS_SIZE = 10
+    report = building.weekly_report(NEW_YEAR)
+
+    building.mail_to_staff(report)
+
+    email = Email.objects.first()
+    assert email.context["attached"] is False
+    assert not email.attachments.exists()
+
+
+def test_one_address_that_mail_does_not_take_stops_no_other(staff, caplog):
+    type(staff[0]).objects.filter(pk=staff[0].pk).update(email="no address")
+
+    building.mail_to_staff(building.weekly_report(NEW_YEAR))
+
+    assert Email.objects.get().to == staff[1].email
+    assert "weekly_report_not_mailed" in caplog.text
+
+
+def test_it_is_sent_on_mondays_at_eight():
+    (entry,) = [entry for entry in SCHEDULE.values() if entry["task"] == send_weekly_report.name]
+
+    schedule = entry["schedule"]
+    assert (schedule.day_of_week, schedule.hour, schedule.minute) == ({1}, {8}, {0})
