@@ -5,7 +5,7 @@ from functools import partial
 from django.db import transaction
 
 from apps.notifications.models import Notification
-from apps.notifications.signals import notified
+from apps.notifications.signals import announced, notified
 from apps.users.models import User
 
 
@@ -26,3 +26,15 @@ def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> 
         partial(notified.send_robust, sender=Notification, notification=notification)
     )
     return notification
+
+
+def announce_to_staff(title: str, url: str = "") -> None:
+    """Tell who listens, after the commit, what all staff who look should see; nothing is kept of it.
+
+    Args:
+        title: what it says, in a line.
+        url: where it leads to, a path of this service.
+    """
+    transaction.on_commit(
+        partial(announced.send_robust, sender=announce_to_staff, title=title, url=url)
+    )
