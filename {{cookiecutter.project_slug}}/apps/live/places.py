@@ -4,8 +4,7 @@ All web processes see the same cache. Of a process that has crashed, the places 
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from math import ceil
 
@@ -35,13 +34,13 @@ def take(user_id: int) -> str | None:
 
 def renew(place: str) -> None:
     """Keep a place for another while."""
-    with doing_without_cache():
+    with suppress(*NO_ANSWER), circuit.publishing():
         cache.set(place, 1, lease())
 
 
 def give_back(place: str) -> None:
     """Let another socket have the place."""
-    with doing_without_cache():
+    with suppress(*NO_ANSWER), circuit.publishing():
         cache.delete(place)
 
 
@@ -49,10 +48,3 @@ def lease() -> int:
     """Return for how many seconds a place is taken: one ping may be late, and the next one too."""
     interval: float = settings.LIVE_PING_INTERVAL
     return ceil(3 * interval)
-
-
-@contextmanager
-def doing_without_cache() -> Iterator[None]:
-    """Leave the block if the cache does not answer, or did not a moment ago."""
-    with suppress(*NO_ANSWER), circuit.publishing():
-        yield

@@ -171,7 +171,7 @@ def test_hello_tells_what_was_missed(ann, open_page):
     assert open_page(ann).hello == {"type": "hello", "unread": 2, "ping": PING}
 
 
-def test_a_user_has_so_many_pages_and_one_more_when_one_is_closed(ann, bob, open_page):
+def test_a_page_too_many_is_told_so_until_another_is_closed(ann, bob, open_page):
     pages = [open_page(ann) for _ in range(settings.LIVE_SOCKETS_PER_USER)]
     with Page(ann) as refused:
         assert refused.code() == TOO_MANY
