@@ -9,7 +9,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import Truncator
 
 from apps.notifications.models import Notification
-from apps.notifications.signals import notified
+from apps.notifications.signals import announced, notified
 from apps.users.models import User
 
 MOST_COUNTED = 99  # the bell says "99+", and counts no further
@@ -53,3 +53,15 @@ def count_unread(user: User) -> int:
     """Return how much a user has not read, up to one more than MOST_COUNTED."""
     unread = Notification.objects.filter(user=user, read_at__isnull=True).order_by()
     return unread[: MOST_COUNTED + 1].count()
+
+
+def announce_to_staff(title: str, url: str = "") -> None:
+    """Tell who listens, after the commit, what all staff who look should see; nothing is kept of it.
+
+    Args:
+        title: what it says, in a line.
+        url: where it leads to, a path of this service.
+    """
+    transaction.on_commit(
+        partial(announced.send_robust, sender=announce_to_staff, title=title, url=url)
+    )

@@ -4,6 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 from csp.constants import NONE, SELF
+# % if cookiecutter.use_channels
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+# % endif
 
 from config.settings.celery import *
 from config.settings.email import *
@@ -138,7 +142,11 @@ CHANNEL_LAYERS = {
             "hosts": [
                 {
                     "address": env.str("CHANNEL_LAYER_URL", default=REDIS_URL),
-                    "socket_connect_timeout": 1,  # second; a live message is worth no longer wait
+                    # Seconds; a live message is worth no longer wait.
+                    "socket_connect_timeout": 1,
+                    "socket_timeout": 1,
+                    # A connection that Redis has closed since its last use is made again at once.
+                    "retry": Retry(NoBackoff(), retries=1),
                 }
             ],
             # What is published is heard in all databases of a Redis.
@@ -146,6 +154,10 @@ CHANNEL_LAYERS = {
         },
     }
 }
+# Seconds between two signs of life to an open page: proxies close a connection that is silent for 60.
+# As often, the page's user is looked up again: two queries.
+LIVE_PING_INTERVAL = env.float("LIVE_PING_INTERVAL", default=25.0)
+LIVE_SOCKETS_PER_USER = 10  # open pages; the next ones ask every half minute instead of being told
 
 # % endif
 # % if cookiecutter.use_flower

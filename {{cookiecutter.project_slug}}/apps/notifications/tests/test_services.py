@@ -2,8 +2,8 @@ import pytest
 from django.db import transaction
 
 from apps.notifications.models import Notification
-from apps.notifications.services import notify
-from apps.notifications.signals import notified
+from apps.notifications.services import announce_to_staff, notify
+from apps.notifications.signals import announced, notified
 from apps.users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,3 +66,21 @@ def test_a_link_that_leads_elsewhere_is_refused(ann, url):
 
 def test_a_title_that_is_too_long_is_cut_and_harms_nobody(ann):
     assert notify(ann, "booking", "a" * 500).title == "a" * 199 + "…"
+
+
+def test_an_announcement_is_told_after_the_commit_and_not_kept():
+    heard = []
+
+    def listen(title, url, **_):
+        heard.append((title, url))
+
+    announced.connect(listen)
+    try:
+        with transaction.atomic():
+            announce_to_staff("A new booking", "/bookings/1/")
+            assert heard == []
+    finally:
+        announced.disconnect(listen)
+
+    assert heard == [("A new booking", "/bookings/1/")]
+    assert not Notification.objects.exists()

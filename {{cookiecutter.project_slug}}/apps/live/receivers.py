@@ -1,0 +1,56 @@
+"""What is passed on to open pages, once it has happened."""
+
+from typing import Any
+
+from django.dispatch import receiver
+
+from apps.live.groups import group_of, group_of_staff
+from apps.live.pushing import push
+from apps.notifications.models import Notification
+from apps.notifications.signals import announced, notified
+from apps.tasks.progress import Progress, progressed
+
+MOST_COUNTED = 100  # more is "99+" to whoever reads it, and need not cost more
+
+
+@receiver(notified)
+def tell_user(notification: Notification, **_: Any) -> None:
+    """Tell a user's pages of a notification, and how many are unread."""
+    push(
+        group_of(notification.user_id),
+        {
+            "type": "notification",
+            "id": notification.pk,
+            "title": notification.title,
+            "url": notification.url,
+            "unread": count_unread(notification.user_id),
+        },
+    )
+
+
+def count_unread(user_id: int) -> int:
+    """Return how many notifications a user has not read, up to MOST_COUNTED."""
+    unread = Notification.objects.filter(user_id=user_id, read_at__isnull=True).order_by()
+    return unread[:MOST_COUNTED].count()
+
+
+@receiver(progressed)
+def tell_progress(task_id: str, progress: Progress, user_id: int | None, **_: Any) -> None:
+    """Tell the pages of whoever waits for a task how far it is."""
+    if user_id is not None:
+        push(
+            group_of(user_id),
+            {
+                "type": "progress",
+                "task": task_id,
+                "percent": progress.percent,
+                "message": progress.message,
+                "seconds_left": progress.seconds_left,
+            },
+        )
+
+
+@receiver(announced)
+def tell_staff(title: str, url: str, **_: Any) -> None:
+    """Tell all pages of all staff."""
+    push(group_of_staff(), {"type": "announcement", "title": title, "url": url})
