@@ -29,6 +29,7 @@ PARTS: dict[str, bool] = {
     "Dockerfile": DEPLOYMENT in {"compose", "kubernetes"},
     "apps/contact": USE_EXAMPLES == "True",
     "apps/live": USE_CHANNELS == "True",
+    "apps/orders": USE_EXAMPLES == "True",
     "compose.yaml": DEPLOYMENT == "compose",
     "config/asgi.py": USE_CHANNELS == "True",
     "config/flower.py": USE_FLOWER == "True",

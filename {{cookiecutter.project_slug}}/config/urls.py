@@ -13,6 +13,7 @@ urlpatterns = [
     path("", home, name="home"),
     # % if cookiecutter.use_examples
     path("contact/", include("apps.contact.urls")),
+    path("orders/", include("apps.orders.urls")),
     # % endif
     path("admin/", admin.site.urls),
 ]
