@@ -30,6 +30,7 @@ PARTS: dict[str, bool] = {
     "apps/contact": USE_EXAMPLES == "True",
     "apps/invitations": USE_EXAMPLES == "True",
     "apps/live": USE_CHANNELS == "True",
+    "apps/orders": USE_EXAMPLES == "True",
     "apps/reports": USE_EXAMPLES == "True",
     "compose.yaml": DEPLOYMENT == "compose",
     "config/asgi.py": USE_CHANNELS == "True",

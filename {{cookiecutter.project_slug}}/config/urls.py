@@ -19,6 +19,7 @@ urlpatterns = [
     # % if cookiecutter.use_examples
     path("contact/", include("apps.contact.urls")),
     path("invitations/", include("apps.invitations.urls")),
+    path("orders/", include("apps.orders.urls")),
     path("reports/", include("apps.reports.urls")),
     # % endif
     path("admin/", admin.site.urls),

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     # % if cookiecutter.use_examples
     "apps.contact",
     "apps.invitations",
+    "apps.orders",
     "apps.reports",
     # % endif
     # % if cookiecutter.use_channels
@@ -166,6 +167,15 @@ FLOWER_ADDRESS = env.str("FLOWER_ADDRESS", default="127.0.0.1")
 FLOWER_PORT = env.int("FLOWER_PORT", default=5555)
 # `name:password`, several separated by commas. Without one, only Flower itself does not start.
 FLOWER_BASIC_AUTH = env.list("FLOWER_BASIC_AUTH", default=[])
+
+# % endif
+# % if cookiecutter.use_examples
+# Where apps/orders has payments taken; `make dev` starts a gateway that takes no money.
+PAYMENT_GATEWAY_URL = env.str("PAYMENT_GATEWAY_URL", default="")
+# Seconds to connect: somewhat more than 3, when a lost packet comes again. Seconds for the answer: a
+# bank may take its time. Together they end well before the task's soft limit of 60 s; asking again
+# charges nobody twice.
+PAYMENT_GATEWAY_TIMEOUT = (3.05, 20.0)
 
 # % endif
 AUTH_USER_MODEL = "users.User"

@@ -14,6 +14,10 @@ if (noted := VAR_DIR / "redis-url").exists():
     os.environ.setdefault("REDIS_URL", noted.read_text().strip())
 # Unless .env names a server, a mail counts as sent and is read in the admin.
 os.environ.setdefault("EMAIL_URL", "dummymail://")
+# % if cookiecutter.use_examples
+# The fake one that the Procfile starts.
+os.environ.setdefault("PAYMENT_GATEWAY_URL", "http://127.0.0.1:8010")
+# % endif
 
 from config.settings.base import *  # noqa: E402
 

@@ -12,6 +12,12 @@ os.environ.setdefault("LOG_LEVEL", "WARNING")
 os.environ.pop("SENTRY_DSN", None)
 os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
 os.environ.setdefault("EMAIL_URL", "memorymail://")
+# % if cookiecutter.use_examples
+# The gateway that tests start: its port is below those that Linux gives to connections, another one
+# for each run, and the same one for the processes that a run starts.
+os.environ.setdefault("TEST_GATEWAY_PORT", str(20_000 + os.getpid() % 10_000))
+os.environ["PAYMENT_GATEWAY_URL"] = f"http://127.0.0.1:{os.environ['TEST_GATEWAY_PORT']}"
+# % endif
 
 from config.settings.base import *
 
@@ -26,6 +32,9 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.5
 EMAIL_LEASE = timedelta(seconds=1)
 EMAIL_RETRY_FIRST = EMAIL_RETRY_MARGIN = TASK_RETRY_MARGIN = timedelta(seconds=0.1)
 TASK_RETRY_FIRST = 0.1
+# % if cookiecutter.use_examples
+PAYMENT_GATEWAY_TIMEOUT = (1.0, 1.0)
+# % endif
 BEAT_LEASE = timedelta(seconds=1)
 BEAT_FOLLOWER_INTERVAL = 0.1
 BROKER_PAUSE = timedelta(seconds=0.2)

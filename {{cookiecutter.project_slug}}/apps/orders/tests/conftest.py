@@ -1,0 +1,61 @@
+"""What the tests of orders share."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.apps import apps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from apps.orders.management.commands.fake_gateway import FakeGateway
+    from apps.orders.models import Order, Product
+    from apps.users.models import User
+
+
+@pytest.fixture
+def customer(db: None, django_user_model: type[User]) -> User:
+    """Who orders."""
+    return django_user_model.objects.create_user("ann@example.com")
+
+
+@pytest.fixture
+def bread(db: None) -> Product:
+    """Something for sale, five pieces of it."""
+    # pytest imports this file before Django is set up.
+    product: Product = apps.get_model("orders", "Product").objects.create(
+        name="Bread", price="4.50", stock=5
+    )
+    return product
+
+
+@pytest.fixture
+def place(customer: User, bread: Product) -> Callable[..., Order]:
+    """Place an order of bread; its price and state may be told."""
+    from apps.orders.services import place_order  # noqa: PLC0415 - needs Django's settings
+
+    def place(pieces: int = 2, *, price: str = "4.50", **fields: Any) -> Order:
+        bread.price = price
+        bread.save(update_fields=["price"])
+        order = place_order(customer, {bread.pk: pieces})
+        type(order).objects.filter(pk=order.pk).update(**fields)
+        order.refresh_from_db()
+        return order
+
+    return place
+
+
+@pytest.fixture
+def gateway(settings: Any) -> Iterator[FakeGateway]:
+    """The fake gateway, where the service looks for one; it never answers late."""
+    from apps.orders.management.commands import fake_gateway  # noqa: PLC0415 - needs the settings
+
+    port = urlsplit(settings.PAYMENT_GATEWAY_URL).port
+    with fake_gateway.FakeGateway(port, be_late=str) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
