@@ -4,11 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 from csp.constants import NONE, SELF
+
 # % if cookiecutter.use_channels
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-# % endif
 
+# % endif
 from config.settings.celery import *
 from config.settings.email import *
 from config.settings.env import BASE_DIR, env, redis_database
