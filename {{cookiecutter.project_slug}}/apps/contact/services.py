@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from apps.contact.models import Submission
 from apps.mail.services import send_email, send_emails
-from apps.notifications.services import notify
+from apps.notifications.services import announce_to_staff, notify
 from apps.users.models import User
 
 logger = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ def queue_mails(submission: Submission) -> None:
 
 
 def notify_staff(submission: Submission) -> None:
-    """Ring the bells of the staff."""
+    """Ring the bells of the staff, and tell those who are there."""
     page = reverse("admin:contact_submission_change", args=[submission.pk])
     for user in staff():
         notify(
@@ -78,6 +78,7 @@ def notify_staff(submission: Submission) -> None:
             f"{submission.name} wrote a message.",
             url=page,
         )
+    announce_to_staff(f"A new message: {submission.subject}", page)
 
 
 def may_submit(address: str) -> bool:

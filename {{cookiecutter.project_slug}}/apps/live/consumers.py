@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from apps.live import places
 from apps.live.groups import groups_for
-from apps.live.receivers import count_unread
+from apps.notifications.services import count_unread
 
 logger = structlog.get_logger(__name__)
 

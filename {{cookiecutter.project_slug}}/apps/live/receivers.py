@@ -7,10 +7,9 @@ from django.dispatch import receiver
 from apps.live.groups import group_of, group_of_staff
 from apps.live.pushing import push
 from apps.notifications.models import Notification
+from apps.notifications.services import count_unread
 from apps.notifications.signals import announced, notified
 from apps.tasks.progress import Progress, progressed
-
-MOST_COUNTED = 100  # more is "99+" to whoever reads it, and need not cost more
 
 
 @receiver(notified)
@@ -26,12 +25,6 @@ def tell_user(notification: Notification, **_: Any) -> None:
             "unread": count_unread(notification.user_id),
         },
     )
-
-
-def count_unread(user_id: int) -> int:
-    """Return how many notifications a user has not read, up to MOST_COUNTED."""
-    unread = Notification.objects.filter(user_id=user_id, read_at__isnull=True).order_by()
-    return unread[:MOST_COUNTED].count()
 
 
 @receiver(progressed)

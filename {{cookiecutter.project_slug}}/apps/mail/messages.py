@@ -25,12 +25,19 @@ def check_templates(template: str) -> None:
         get_template(f"mail/{template}.{ending}")
 
 
-def render(email: Email) -> Content:
-    """Render the mail's templates with its context."""
+def render(email: Email, *, hide_secrets: bool = False) -> Content:
+    """Render the mail's templates with its context.
+
+    Args:
+        email: the row.
+        hide_secrets: for whoever is not the recipient. Templates that make a secret, such as a
+            link that lets in who has it, leave it out where this is set.
+    """
     context = {
         "frontend_url": settings.FRONTEND_URL,
         "service_name": settings.SERVICE_NAME,
         **email.context,
+        "hide_secrets": hide_secrets,
     }
     subject = render_to_string(f"mail/{email.template}.subject.txt", context)
     context["subject"] = " ".join(subject.split())

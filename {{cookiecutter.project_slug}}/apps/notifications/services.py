@@ -28,8 +28,7 @@ def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> 
     Raises:
         ValueError: `url` leads elsewhere.
     """
-    if url and not is_path(url):
-        raise ValueError(f"url: {url!r} is not a path of this service, such as /bookings/1/")
+    refuse_foreign(url)
     notification = Notification.objects.create(
         user=user, kind=kind, title=Truncator(title).chars(200), body=body, url=url
     )
@@ -37,6 +36,12 @@ def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> 
         partial(notified.send_robust, sender=Notification, notification=notification)
     )
     return notification
+
+
+def refuse_foreign(url: str) -> None:
+    """Raise ValueError for a link that leads elsewhere."""
+    if url and not is_path(url):
+        raise ValueError(f"url: {url!r} is not a path of this service, such as /bookings/1/")
 
 
 def is_path(url: str) -> bool:
@@ -49,9 +54,9 @@ def mark_read(notifications: QuerySet[Notification]) -> int:
     return notifications.filter(read_at__isnull=True).update(read_at=Now())
 
 
-def count_unread(user: User) -> int:
+def count_unread(user_id: int) -> int:
     """Return how much a user has not read, up to one more than MOST_COUNTED."""
-    unread = Notification.objects.filter(user=user, read_at__isnull=True).order_by()
+    unread = Notification.objects.filter(user_id=user_id, read_at__isnull=True).order_by()
     return unread[: MOST_COUNTED + 1].count()
 
 
@@ -61,7 +66,11 @@ def announce_to_staff(title: str, url: str = "") -> None:
     Args:
         title: what it says, in a line.
         url: where it leads to, a path of this service.
+
+    Raises:
+        ValueError: `url` leads elsewhere.
     """
+    refuse_foreign(url)
     transaction.on_commit(
         partial(announced.send_robust, sender=announce_to_staff, title=title, url=url)
     )

@@ -72,7 +72,7 @@ def bell(request: HttpRequest) -> HttpResponse:
     """Give the bell anew, unless it would say the same as before: a screen reader would say it again."""
     if not isinstance(request.user, User):
         return HttpResponseStopPolling()
-    unread = services.count_unread(request.user)
+    unread = services.count_unread(request.user.pk)
     if request.GET.get("shown") == str(unread):
         return HttpResponse(status=204)
     return render(request, "notifications/bell.html", {"unread": unread})

@@ -5,10 +5,13 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from apps.invitations import services
 from apps.invitations.links import token_of
 from apps.invitations.models import Invitation
+from apps.invitations.tasks import send_invitation_email
+from apps.mail.models import Email
 from apps.notifications.models import Notification
 from apps.tasks.models import TaskRun
 from apps.users.models import User
@@ -121,8 +124,28 @@ def test_the_page_says_who_invites_and_leaves_no_trace(client, invitation):
     response = client.get(address_of(invitation))
 
     assert "boss@example.com invites ann@example.com" in response.text
-    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["Referrer-Policy"] == "strict-origin"
     assert "no-store" in response["Cache-Control"]
+
+
+def test_the_log_does_not_tell_the_secret(client, invitation, caplog):
+    caplog.set_level("INFO")
+
+    client.get(address_of(invitation))
+
+    assert "/invitations/accept/hidden/" in caplog.text
+    assert token_of(invitation.nonce) not in caplog.text
+
+
+def test_who_looks_at_the_mail_in_the_admin_is_not_let_in(client, boss, invitation):
+    client.force_login(boss)
+    send_invitation_email(invitation.pk)
+    email = Email.objects.get()
+
+    preview = client.get(reverse("admin:mail_email_preview", args=[email.pk])).text
+
+    assert "/invitations/accept/hidden/" in preview
+    assert token_of(invitation.nonce) not in preview
 
 
 def test_who_is_new_chooses_a_password_and_is_logged_in_once(client, invitation, boss):
