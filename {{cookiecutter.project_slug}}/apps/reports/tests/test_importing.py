@@ -1,13 +1,14 @@
 import io
 from datetime import date
 from decimal import Decimal
+from itertools import islice
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from apps.notifications.models import Notification
 from apps.reports import importing, records, services
-from apps.reports.models import Sale, UploadChunk
+from apps.reports.models import Sale, Upload, UploadChunk
 from apps.tasks.progress import get_progress
 
 pytestmark = pytest.mark.django_db
@@ -219,21 +220,24 @@ def test_a_run_that_breaks_off_is_gone_on_with_and_no_line_comes_twice(bring, mo
 
 def test_of_two_runs_at_the_same_place_one_goes_on(bring, monkeypatch):
     upload = bring(HEADER + lines(1, 7))
-    understand, calls = importing.understand, []
+    understand = importing.understand
 
-    def let_another_run_pass(*arguments):
-        calls.append(arguments)
-        if len(calls) == 1:
-            importing.run(upload.pk)
-        return understand(*arguments)
+    def let_another_run_take_this_step(taken, columns, mine):
+        monkeypatch.setattr(importing, "understand", understand)
+        theirs = Upload.objects.get(pk=upload.pk)
+        _, found = records.read(theirs)
+        assert importing.save(theirs, understand(list(islice(found, 3)), columns, theirs), found)
+        return understand(taken, columns, mine)
 
-    monkeypatch.setattr(importing, "understand", let_another_run_pass)
+    monkeypatch.setattr(importing, "understand", let_another_run_take_this_step)
 
     importing.run(upload.pk)
+    upload.refresh_from_db()
+    assert counts(upload) == ("running", 3, 0, 0)
 
+    importing.run(upload.pk)
     upload.refresh_from_db()
     assert counts(upload) == ("done", 7, 0, 0)
-    assert len(calls) == 1 + 3
 
 
 def test_a_canceled_import_stops_before_its_next_step_and_keeps_what_it_has(bring, monkeypatch):
