@@ -16,6 +16,7 @@ urlpatterns = [
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("notifications/", include("apps.notifications.urls")),
     # % if cookiecutter.use_examples
+    path("bookings/", include("apps.bookings.urls")),
     path("contact/", include("apps.contact.urls")),
     # % endif
     path("admin/", admin.site.urls),

@@ -229,9 +229,11 @@ def quick_clean_up() -> None:
     from django.test import TransactionTestCase  # noqa: PLC0415 - the same
 
     def delete_rows(_case: TransactionTestCase) -> None:
+        # Foreign keys are checked at the end, so the order does not matter, nor what is protected.
+        models = django.apps.apps.get_models(include_auto_created=True)
         with transaction.atomic():
-            for model in set(django.apps.apps.get_models()) - {ContentType, Permission}:
-                model._base_manager.all().delete()
+            for model in set(models) - {ContentType, Permission}:
+                model._base_manager.all()._raw_delete("default")
 
     TransactionTestCase._fixture_teardown = delete_rows  # type: ignore[attr-defined]
 

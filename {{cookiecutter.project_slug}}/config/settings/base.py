@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "apps.notifications",
     "apps.pages",
     # % if cookiecutter.use_examples
+    "apps.bookings",
     "apps.contact",
     # % endif
     # % if cookiecutter.use_channels
