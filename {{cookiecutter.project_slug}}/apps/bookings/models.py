@@ -132,7 +132,6 @@ class Booking(models.Model):
                 fields=["slot"],
                 condition=Q(canceled_at__isnull=True),
                 name="bookings_one_per_slot",
-                violation_error_message=TAKEN,
             )
         ]
         indexes = [
@@ -158,9 +157,12 @@ class Booking(models.Model):
         return reverse("bookings:booking", args=[self.pk])
 
     def clean(self) -> None:
-        """Refuse a slot that has begun."""
-        if self._state.adding and self.slot_id and self.slot.has_begun:
-            raise ValidationError({"slot": BEGUN})
+        """Refuse a slot that has begun, or that is taken: no form sees all that the constraint needs."""
+        if self._state.adding and self.slot_id:
+            if self.slot.has_begun:
+                raise ValidationError({"slot": BEGUN})
+            if self.slot.bookings.filter(canceled_at=None).exists():
+                raise ValidationError({"slot": TAKEN})
 
     @property
     def can_be_canceled(self) -> bool:

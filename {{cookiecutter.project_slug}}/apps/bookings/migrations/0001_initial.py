@@ -76,6 +76,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='booking',
-            constraint=models.UniqueConstraint(condition=models.Q(('canceled_at__isnull', True)), fields=('slot',), name='bookings_one_per_slot', violation_error_message='This slot is taken.'),
+            constraint=models.UniqueConstraint(condition=models.Q(('canceled_at__isnull', True)), fields=('slot',), name='bookings_one_per_slot'),
         ),
     ]
