@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.bookings import effects, services, tasks
-from apps.bookings.models import Booking, end_of_tomorrow
+from apps.bookings.models import Booking, Slot, end_of_tomorrow
 from apps.bookings.services import book, cancel
 from apps.bookings.tasks import send_reminders
 from apps.mail.models import Email
@@ -19,12 +19,12 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 @pytest.fixture
 def make(make_slot, ann):
-    """Book slots that begin so far from now; the bookings follow each other by a minute."""
+    """Make bookings of slots that begin so far from now, without their effects."""
 
     def make(*starts):
-        bookings = [book(make_slot(start), ann) for start in starts]
-        Email.objects.all().delete()
-        return bookings
+        return Booking.objects.bulk_create(
+            Booking(slot=make_slot(start), user=ann) for start in starts
+        )
 
     return make
 
@@ -156,19 +156,20 @@ def test_an_address_that_no_mail_reaches_holds_up_nobody_else(make, make_slot, b
     assert "booking_not_reminded" in caplog.text
 
 
-def test_the_reminders_do_not_read_the_whole_table(make_slot, ann):
-    slots = [make_slot(DAY * 30 + timedelta(minutes=number)) for number in range(300)]
+def test_the_reminders_do_not_read_the_whole_table(slot, ann):
+    later = [timezone.now() + DAY * 30 + HOUR * number for number in range(2_000)]
+    slots = Slot.objects.bulk_create(
+        Slot(calendar=slot.calendar, starts_at=start, ends_at=start + HOUR) for start in later
+    )
     Booking.objects.bulk_create(Booking(slot=slot, user=ann, reminded_at=Now()) for slot in slots)
     with connection.cursor() as cursor:
         for table in ("bookings_booking", "bookings_slot"):
             cursor.execute(f"ANALYZE {table}")
 
-    due = Booking.objects.due(end_of_tomorrow()).order_by("slot__starts_at", "pk")
-    plan = due.explain()
+    plan = Booking.objects.due(end_of_tomorrow()).order_by("slot__starts_at", "pk").explain()
 
-    assert "bookings_not_reminded" in plan or "bookings_slot_by_start" in plan
-    assert "Seq Scan" not in plan
-    assert "SCAN" not in plan.replace("SCAN CONSTANT ROW", "")
+    assert "bookings_not_reminded" in plan or "bookings_slot_by_start" in plan, plan
+    assert "Seq Scan" not in plan, plan
 
 
 def test_beat_reminds_every_morning():
