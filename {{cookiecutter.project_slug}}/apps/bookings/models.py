@@ -88,8 +88,8 @@ class Slot(models.Model):
     def when(self) -> str:
         """Start and end, in the time zone of the service."""
         start, end = timezone.localtime(self.starts_at), timezone.localtime(self.ends_at)
-        until = "H:i T" if start.date() == end.date() else "D j N Y, H:i T"
-        return f"{date_format(start, 'D j N Y, H:i')} to {date_format(end, until)}"
+        until = "H:i T" if start.date() == end.date() else "D j F Y, H:i T"
+        return f"{date_format(start, 'D j F Y, H:i')} to {date_format(end, until)}"
 
     @property
     def has_begun(self) -> bool:

@@ -49,9 +49,10 @@ def slot(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def show(request: HttpRequest, wanted: Slot, form: BookingForm, status: int = 200) -> HttpResponse:
-    """Show a slot, with the form if it can be booked."""
+    """Show a slot, with the form if it can be booked, or the user's own booking of it."""
     is_free = Slot.objects.free().filter(pk=wanted.pk).exists()
-    context = {"slot": wanted, "form": form, "is_free": is_free}
+    own = wanted.bookings.filter(user=request.user.pk, canceled_at=None).first()
+    context = {"slot": wanted, "form": form, "is_free": is_free, "own": own}
     return render(request, "bookings/slot.html", context, status=status)
 
 

@@ -90,6 +90,7 @@ def test_a_slot_is_booked_shown_and_canceled(sign_in, slot, ann):
 
     booking = Booking.objects.get()
     assert "You have booked it" in page
+    assert booking.get_absolute_url() in client.get(slot.get_absolute_url()).text
     assert slot.when in page
     assert "&lt;i&gt;Window" in page
     assert booking.get_absolute_url() in client.get("/bookings/mine/").text

@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 
 import pytest
 import time_machine
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -121,6 +122,23 @@ def test_many_are_reminded_in_batches(make, monkeypatch):
 
     assert send_reminders() == 5
     assert sizes == [2, 2, 1, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_whose_time_is_up_asks_for_another_one(make, monkeypatch):
+    make(HOUR)
+    rung = []
+
+    def run_out(_most):
+        raise SoftTimeLimitExceeded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "remind", run_out)
+        patch.setattr(send_reminders, "ring", lambda: rung.append("again"))
+        assert send_reminders() == 0
+
+    assert rung == ["again"]
+    assert send_reminders() == 1
 
 
 @pytest.mark.django_db(transaction=True)
