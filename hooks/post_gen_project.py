@@ -27,6 +27,7 @@ PARTS: dict[str, bool] = {
     ".github": CI == "github",
     ".gitlab-ci.yml": CI == "gitlab",
     "Dockerfile": DEPLOYMENT in {"compose", "kubernetes"},
+    "apps/bookings": USE_EXAMPLES == "True",
     "apps/contact": USE_EXAMPLES == "True",
     "apps/invitations": USE_EXAMPLES == "True",
     "apps/live": USE_CHANNELS == "True",

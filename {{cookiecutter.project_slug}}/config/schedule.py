@@ -52,6 +52,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expire_seconds": 3600},
     },
     # % if cookiecutter.use_examples
+    "send booking reminders": {
+        "task": "bookings.send_reminders",
+        "schedule": crontab(hour="9", minute="0"),
+        "options": {"expire_seconds": 3600},  # tomorrow's run makes up for it
+    },
     "clean up old contact submissions": {
         "task": "contact.cleanup_old_submissions",
         "schedule": crontab(hour="2", minute="0"),

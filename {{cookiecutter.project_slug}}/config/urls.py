@@ -17,6 +17,7 @@ urlpatterns = [
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("notifications/", include("apps.notifications.urls")),
     # % if cookiecutter.use_examples
+    path("bookings/", include("apps.bookings.urls")),
     path("contact/", include("apps.contact.urls")),
     path("invitations/", include("apps.invitations.urls")),
     path("orders/", include("apps.orders.urls")),

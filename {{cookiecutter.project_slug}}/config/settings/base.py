@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "apps.notifications",
     "apps.pages",
     # % if cookiecutter.use_examples
+    "apps.bookings",
     "apps.contact",
     "apps.invitations",
     "apps.orders",

@@ -1,0 +1,55 @@
+"""What the tests of bookings share."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.apps import apps
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apps.bookings.models import Slot
+    from apps.users.models import User
+
+
+@pytest.fixture
+def ann(db: None, django_user_model: type[User]) -> User:
+    """A customer."""
+    return django_user_model.objects.create_user("ann@example.com")
+
+
+@pytest.fixture
+def bob(db: None, django_user_model: type[User]) -> User:
+    """Another customer."""
+    return django_user_model.objects.create_user("bob@example.com")
+
+
+@pytest.fixture
+def owner(db: None, django_user_model: type[User]) -> User:
+    """Who looks after the calendar."""
+    return django_user_model.objects.create_user("owner@example.com")
+
+
+@pytest.fixture
+def make_slot(owner: User) -> Callable[..., Slot]:
+    """Make a slot of half an hour in the owner's calendar."""
+
+    def make_slot(begins_in: Any = timedelta(days=1), calendar: str = "Studio & yard") -> Slot:
+        # pytest imports this file before Django is set up.
+        model = apps.get_model("bookings", "Calendar")
+        whose, _ = model.objects.get_or_create(name=calendar, defaults={"owner": owner})
+        start = timezone.now().replace(second=0, microsecond=0) + begins_in
+        slot: Slot = whose.slots.create(starts_at=start, ends_at=start + timedelta(minutes=30))
+        return slot
+
+    return make_slot
+
+
+@pytest.fixture
+def slot(make_slot: Callable[..., Slot]) -> Slot:
+    """A slot that begins tomorrow."""
+    return make_slot()

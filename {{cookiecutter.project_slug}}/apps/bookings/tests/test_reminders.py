@@ -1,0 +1,196 @@
+import threading
+from datetime import datetime, timedelta
+
+import pytest
+import time_machine
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import connection
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.bookings import effects, services, tasks
+from apps.bookings.models import Booking, Slot, end_of_tomorrow
+from apps.bookings.services import book, cancel
+from apps.bookings.tasks import send_reminders
+from apps.mail.models import Email
+from config.schedule import SCHEDULE
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def make(make_slot, ann):
+    """Make bookings of slots that begin so far from now, without their effects."""
+
+    def make(*starts):
+        return Booking.objects.bulk_create(
+            Booking(slot=make_slot(start), user=ann) for start in starts
+        )
+
+    return make
+
+
+def minutes(*numbers):
+    return [timedelta(minutes=number) for number in numbers]
+
+
+def reminders():
+    return set(Email.objects.filter(template="booking_reminder").values_list("to", flat=True))
+
+
+def reminded():
+    return set(Booking.objects.exclude(reminded_at=None))
+
+
+@pytest.mark.parametrize("hour", [0, 9, 23])
+def test_tomorrow_ends_at_midnight_where_the_service_is(settings, hour):
+    settings.TIME_ZONE = "Europe/Berlin"
+    timezone.get_default_timezone.cache_clear()
+    berlin = timezone.get_default_timezone()
+    try:
+        # The night of the 25th has an hour more.
+        with time_machine.travel(datetime(2026, 10, 24, hour, tzinfo=berlin), tick=False):
+            assert end_of_tomorrow() == datetime(2026, 10, 26, tzinfo=berlin)
+    finally:
+        timezone.get_default_timezone.cache_clear()
+
+
+def test_who_comes_today_or_tomorrow_is_reminded_once(make):
+    until = end_of_tomorrow() - timezone.now()
+    soon, late, after = make(HOUR, until - HOUR, until + HOUR)
+
+    assert [send_reminders(), send_reminders()] == [2, 0]
+
+    assert reminded() == {soon, late}
+    assert set(Email.objects.values_list("template", "key")) == {
+        ("booking_reminder", f"booking-{each.pk}-reminder") for each in (soon, late)
+    }
+    assert after.reminded_at is None
+
+
+def test_what_is_canceled_or_has_begun_is_left_alone(make, make_slot):
+    canceled, begun = make(HOUR, 2 * HOUR)
+    cancel(canceled)
+    type(begun.slot).objects.filter(pk=begun.slot_id).update(starts_at=Now() - HOUR)
+
+    assert send_reminders() == 0
+    assert reminders() == set()
+
+
+def test_who_books_after_the_run_is_reminded_by_the_next(make):
+    make(HOUR)
+    send_reminders()
+    late = make(2 * HOUR)
+
+    assert send_reminders() == 1
+    assert set(late) <= reminded()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_fails_in_the_middle_is_made_up_for(make, monkeypatch):
+    make(*minutes(60, 61, 62, 63, 64))
+    monkeypatch.setattr(tasks, "REMINDED_AT_ONCE", 2)
+    send, calls = effects.send_emails, []
+
+    def fail_once(*arguments):
+        calls.append(arguments)
+        count = send(*arguments)
+        if len(calls) == 2:
+            raise ConnectionError
+        return count
+
+    monkeypatch.setattr(effects, "send_emails", fail_once)
+
+    with pytest.raises(ConnectionError):
+        send_reminders()
+    assert len(reminded()) == Email.objects.count() == 2
+
+    assert send_reminders() == 3
+    assert len(reminded()) == Email.objects.count() == 5
+
+
+def test_many_are_reminded_in_batches(make, monkeypatch):
+    make(*minutes(60, 61, 62, 63, 64))
+    monkeypatch.setattr(tasks, "REMINDED_AT_ONCE", 2)
+    sizes, remind = [], services.remind
+
+    def count(most):
+        sizes.append(remind(most))
+        return sizes[-1]
+
+    monkeypatch.setattr(services, "remind", count)
+
+    assert send_reminders() == 5
+    assert sizes == [2, 2, 1, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_whose_time_is_up_asks_for_another_one(make, monkeypatch):
+    make(HOUR)
+    rung = []
+
+    def run_out(_most):
+        raise SoftTimeLimitExceeded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "remind", run_out)
+        patch.setattr(send_reminders, "ring", lambda: rung.append("again"))
+        assert send_reminders() == 0
+
+    assert rung == ["again"]
+    assert send_reminders() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_runs_at_once_remind_of_each_booking_once(make, monkeypatch):
+    make(*minutes(*range(60, 80)))
+    monkeypatch.setattr(tasks, "REMINDED_AT_ONCE", 3)
+    begin, counts = threading.Barrier(3), []
+
+    def run():
+        begin.wait(10)
+        counts.append(send_reminders())
+        connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(counts) == 3
+    assert sum(counts) == 20
+    assert Email.objects.count() == 20
+
+
+def test_an_address_that_no_mail_reaches_holds_up_nobody_else(make, make_slot, bob, caplog):
+    make(HOUR)
+    book(make_slot(2 * HOUR), bob)
+    type(bob).objects.filter(pk=bob.pk).update(email="bob")
+
+    assert [send_reminders(), send_reminders()] == [2, 0]
+
+    assert reminders() == {"ann@example.com"}
+    assert "booking_not_reminded" in caplog.text
+
+
+def test_the_reminders_do_not_read_the_whole_table(slot, ann):
+    later = [timezone.now() + DAY * 30 + HOUR * number for number in range(2_000)]
+    slots = Slot.objects.bulk_create(
+        Slot(calendar=slot.calendar, starts_at=start, ends_at=start + HOUR) for start in later
+    )
+    Booking.objects.bulk_create(Booking(slot=slot, user=ann, reminded_at=Now()) for slot in slots)
+    with connection.cursor() as cursor:
+        for table in ("bookings_booking", "bookings_slot"):
+            cursor.execute(f"ANALYZE {table}")
+
+    plan = Booking.objects.due(end_of_tomorrow()).order_by("slot__starts_at", "pk").explain()
+
+    assert "bookings_not_reminded" in plan or "bookings_slot_by_start" in plan, plan
+    assert "Seq Scan" not in plan, plan
+
+
+def test_beat_reminds_every_morning():
+    (entry,) = [each for each in SCHEDULE.values() if each["task"] == send_reminders.name]
+
+    assert (entry["schedule"].hour, entry["schedule"].minute) == ({9}, {0})

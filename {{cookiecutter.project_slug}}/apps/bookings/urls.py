@@ -1,0 +1,15 @@
+"""Where the booking pages are, below where config/urls.py puts them."""
+
+from django.urls import path
+
+from apps.bookings.views import booking, calendars, cancel, free_slots, mine, slot
+
+app_name = "bookings"
+urlpatterns = [
+    path("", free_slots, name="list"),
+    path("slots/<int:pk>/", slot, name="slot"),
+    path("mine/", mine, name="mine"),
+    path("calendars/", calendars, name="calendars"),
+    path("<uuid:pk>/", booking, name="booking"),
+    path("<uuid:pk>/cancel/", cancel, name="cancel"),
+]
