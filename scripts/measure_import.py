@@ -75,7 +75,8 @@ def bring(first: int, count: int) -> None:
     with measured(f"import of {count:,} lines"):
         importing.run(str(upload.pk))
     upload.refresh_from_db()
-    assert upload.imported == count, upload.error
+    if upload.imported != count:
+        sys.exit(f"{upload.imported} of {count} lines imported: {upload.error}")
 
 
 def main() -> None:
