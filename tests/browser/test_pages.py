@@ -1,12 +1,13 @@
 """What visitors, users and staff do on the running project's pages, as they see it."""
 
+import re
 import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ANN, BOB, STAFF, Service, Visit
+from tests.browser.conftest import ANN, BOB, PASSWORD, POLLED_WITHIN, STAFF, Service, Visit
 
 NOTIFY = """
 from apps.notifications.services import notify
@@ -14,8 +15,19 @@ from apps.users.models import User
 
 notify(User.objects.get(email={email!r}), "news", {title!r}, url="/notifications/")
 """
-PAGES = ["/", "/accounts/login/", "/contact/"]
-PAGES_OF_USERS = ["/", "/notifications/"]
+PAGES = ["/", "/accounts/login/", "/bookings/", "/contact/", "/contact/thanks/"]
+PAGES_OF_USERS = [
+    *("/", "/notifications/", "/bookings/", "/bookings/mine/", "/bookings/calendars/"),
+    *("/invitations/", "/orders/", "/orders/mine/"),
+    *("/reports/", "/reports/new/", "/reports/imports/new/"),
+]
+PAGES_OF_STAFF = ["/", "/invitations/"]
+FAILING = """
+from apps.invitations.tasks import send_invitation_email
+
+send_invitation_email.delay("no number")
+"""
+LINE = "sale-{number},2026-01-{day:02},Product {number},1,9.50\n"
 SMALL = {"width": 360, "height": 740}
 SERIOUS = {"serious", "critical"}
 
@@ -63,6 +75,141 @@ def test_nobody_sees_what_another_is_told(service: Service, visit: Visit) -> Non
     expect(bob.get_by_role("link", name="unread")).to_have_count(0)
 
 
+def test_what_was_missed_offline_is_there_when_the_network_is_back(
+    service: Service, visit: Visit
+) -> None:
+    bob = visit(BOB)
+    bob.go_offline()
+    bob.page.wait_for_timeout(500)
+    service.shell(NOTIFY.format(email=BOB, title="While you were away"))
+    expect(unread(bob.page, 1)).to_have_count(0)
+
+    bob.go_offline(offline=False)
+
+    expect(unread(bob.page, 1)).to_be_visible(timeout=POLLED_WITHIN * 1000)
+    bob.page.get_by_role("link", name="unread").click()
+    expect(bob.page.get_by_text("While you were away")).to_be_visible()
+
+
+def sales(lines: int) -> dict[str, str | bytes]:
+    """Return a file of sales for a form; each file has sales of its own."""
+    first = time.time_ns()
+    text = "external_id,sold_on,product,quantity,amount\n" + "".join(
+        LINE.format(number=first + number, day=number % 28 + 1) for number in range(lines)
+    )
+    return {"name": "sales.csv", "mimeType": "text/csv", "buffer": text.encode()}
+
+
+def upload(page: Page, lines: int) -> None:
+    """Import a file, and see its page."""
+    page.goto("/reports/imports/new/")
+    page.get_by_label("CSV file").set_input_files(sales(lines))
+    page.get_by_role("button", name="Import sales").click()
+    expect(page.get_by_role("heading", name="Import of sales.csv")).to_be_visible()
+
+
+def watch(page: Page) -> list[int]:
+    """Return the percents that a page shows until its job has ended."""
+    seen: list[int] = []
+    deadline = time.monotonic() + 60
+    while page.locator("#cancel").count():
+        assert time.monotonic() < deadline, seen
+        seen.append(int(page.locator("#job progress").get_attribute("value") or 0))
+        page.wait_for_timeout(100)
+    seen.append(int(page.locator("#job progress").get_attribute("value") or 0))
+    return list(dict.fromkeys(seen))
+
+
+def test_progress_runs_to_its_end_and_the_report_opens(visit: Visit) -> None:
+    page = visit(ANN).page
+
+    upload(page, 20_000)
+    seen = watch(page)
+    page.get_by_role("link", name="Build a report").click()
+    page.get_by_label("Since").fill("2026-01-01")
+    page.get_by_label("Until").fill("2026-01-28")
+    page.get_by_role("button", name="Build a report").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+
+    print(f"percents seen: {seen}")
+    assert seen == sorted(seen)
+    assert len(seen) > 2
+    assert seen[-1] == 100
+    assert "Product" in download.value.path().read_text(encoding="utf-8")
+
+
+def test_a_running_import_is_canceled(visit: Visit) -> None:
+    page = visit(BOB).page
+    upload(page, 200_000)
+    expect(page.locator("#job progress")).not_to_have_attribute("value", "0")
+
+    page.get_by_role("button", name="Cancel").click()
+
+    expect(page.get_by_role("heading", name="Canceled")).to_be_visible()
+    expect(page.get_by_text("What was imported stays.")).to_be_visible()
+
+
+def test_an_invitation_is_accepted_from_its_mail(service: Service, visit: Visit) -> None:
+    staff = visit(STAFF, "/invitations/").page
+    staff.get_by_label("Email addresses").fill("dora@example.com")
+    staff.get_by_role("button", name="Invite").click()
+    expect(staff.get_by_text("1 invited.")).to_be_visible()
+    text = service.mail_to("dora@example.com").get_body(("plain",)).get_content()
+    (link,) = re.findall(r"http\S+/invitations/accept/\S+", text)
+
+    dora = visit(path=link).page
+    dora.get_by_label("New password", exact=True).fill(PASSWORD)
+    dora.get_by_label("New password confirmation").fill(PASSWORD)
+    dora.get_by_role("button", name="Accept").click()
+
+    expect(dora.get_by_text("Welcome!")).to_be_visible()
+    expect(dora.get_by_role("button", name="Log out")).to_be_visible()
+    expect(unread(staff, 1)).to_be_visible(timeout=service.seen_within * 1000)
+    again = visit()
+    answer = again.page.goto(link)
+    assert answer is not None
+    assert answer.status == 410
+    again.problems.clear()  # Chromium calls each such answer an error
+    staff.goto("/notifications/")
+    staff.get_by_role("button", name="Mark all as read").click()
+    expect(staff.get_by_role("link", name="unread")).to_have_count(0)
+
+
+def test_the_admin_shows_a_mail_and_sends_it_again(service: Service, visit: Visit) -> None:
+    write(visit().page)
+    service.mail_to("cleo@example.com")
+    page = visit(STAFF, "/admin/mail/email/?q=cleo").page
+    page.locator("#result_list tbody a").first.click()
+
+    preview = page.frame_locator("iframe.mail-preview")
+    expect(preview.get_by_text("Thank you for your message")).to_be_visible()
+    before = len(service.mailbox.messages)
+    page.get_by_role("button", name="Send again").click()
+
+    service.run.wait_until(lambda: len(service.mailbox.messages) > before)
+    assert service.mailbox.messages[-1]["To"] == "cleo@example.com"
+
+
+def test_the_admin_runs_a_failed_task_again(service: Service, visit: Visit) -> None:
+    service.shell(FAILING)
+    page = visit(STAFF).page
+
+    def failed() -> int:
+        page.goto("/admin/tasks/failedtask/")
+        return page.locator("#result_list tbody tr").count()
+
+    service.run.wait_until(lambda: failed() == 1)
+    page.locator("#result_list tbody input.action-select").check()
+    page.get_by_label("Action").select_option(label="Run again")
+    page.get_by_role("button", name="Run", exact=True).or_(
+        page.get_by_role("button", name="Go")
+    ).click()
+
+    expect(page.get_by_text("1 of 1 run again.")).to_be_visible()
+    service.run.wait_until(lambda: failed() == 2)
+
+
 def serious(page: Page) -> list[str]:
     """Return what axe-core finds that keeps people from using a page."""
     found = Axe().run(page).response["violations"]
@@ -78,10 +225,11 @@ def test_everybody_can_use_the_pages(visit: Visit, scheme: str) -> None:
     anonymous = visit(viewport=SMALL, color_scheme=scheme).page
     ann = visit(ANN, viewport=SMALL, color_scheme=scheme).page
     found = {}
-    for page, paths in ((anonymous, PAGES), (ann, PAGES_OF_USERS)):
+    staff = visit(STAFF, viewport=SMALL, color_scheme=scheme).page
+    for page, paths in ((anonymous, PAGES), (ann, PAGES_OF_USERS), (staff, PAGES_OF_STAFF)):
         for path in paths:
             page.goto(path)
-            found[path] = serious(page)
+            found[f"{page.url} {len(found)}"] = serious(page)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= SMALL["width"], f"{path} is {wide} px wide"
     assert not any(found.values()), found

@@ -10,10 +10,11 @@ from typing import Any
 import structlog
 from django.db.models.signals import post_save
 from django.dispatch import receiver
+from django.urls import reverse
 
 from apps.bookings.models import Booking
 from apps.mail.services import checked_address, send_email, send_emails
-from apps.notifications.services import notify
+from apps.notifications.services import announce_to_staff, notify
 
 logger = structlog.get_logger(__name__)
 
@@ -27,6 +28,8 @@ def follow(instance: Booking, *, created: bool, raw: bool, **_: Any) -> None:
     if created and not raw:
         mail_customer_and_owner(instance, "confirmation", "notice")
         tell_owner(instance, "Booked")
+        page = reverse("admin:bookings_booking_change", args=[instance.pk])
+        announce_to_staff(f"A new booking: {instance.slot}", page)
 
 
 def follow_cancellation(booking: Booking) -> None:
