@@ -26,7 +26,7 @@ class OrderForm(forms.Form):
         self.products = list(Product.objects.all()[:MOST_SHOWN])
         for product in self.products:
             self.fields[field_of(product)] = forms.IntegerField(
-                label=product.name, required=False, min_value=1, max_value=MOST_OF_ONE
+                label=product.name, required=False, min_value=0, max_value=MOST_OF_ONE
             )
 
     def rows(self) -> Iterator[tuple[Product, forms.BoundField]]:

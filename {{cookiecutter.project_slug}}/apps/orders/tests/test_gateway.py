@@ -57,6 +57,14 @@ def test_what_says_nothing_about_the_payment_is_asked_again(answering, status):
         charge()
 
 
+def test_what_a_redirect_leads_to_is_no_answer(httpserver, answering):
+    answering.respond_with_data(status=302, headers={"Location": httpserver.url_for("/login")})
+    httpserver.expect_request("/login").respond_with_json({"id": "not a payment"})
+
+    with pytest.raises(GatewayUnavailableError, match="302"):
+        charge()
+
+
 @pytest.mark.parametrize("content", ["<html>", "[]", '{"name": "payment-1"}', "null", ""])
 def test_an_answer_that_names_no_payment_is_asked_again(answering, content):
     answering.respond_with_data(content, status=201)
