@@ -14,17 +14,12 @@ Blackhole = runpy.run_path(str(ROOT / PROJECT / "tests/blackhole.py"))["Blackhol
 KILLS = 5  # of workers; each start of a worker takes seconds of both cores
 CHILD_KILLS = 10  # of pool processes; a fork takes milliseconds
 CUTS = 2  # of the workers' grace
-REDIS_KILLS = 3
 CONNECTION_KILLS = 5  # of all connections to Redis
 CRASHES = 2  # of PostgreSQL
 DEATHS = 2  # of both workers, between the provider's answer and the commit
 OUTAGE = 10.0  # seconds
 BEAT_LOOP = 1.0  # second, CELERY_BEAT_MAX_LOOP_INTERVAL
 GRACE = 0.05  # seconds, where WORKER_SOFT_SHUTDOWN_TIMEOUT is 2
-
-
-def nothing(_world: World) -> None:
-    """Nothing happens, for comparison."""
 
 
 def kill_workers(world: World) -> None:
@@ -61,14 +56,6 @@ def stop_redis(world: World) -> None:
     world.redis.stop()
     time.sleep(OUTAGE)
     world.redis.start()
-
-
-def kill_redis(world: World) -> None:
-    """Redis gets SIGKILL, and starts again with its AOF, three times."""
-    for _ in range(REDIS_KILLS):
-        world.redis.kill()
-        world.redis.start()
-        time.sleep(1)
 
 
 def empty_redis(world: World) -> None:

@@ -1,8 +1,7 @@
 """Nothing that was promised is lost: in each row a fault hits the service while it works.
 
 `lost` is 0 for mails and durable tasks in every row, and for plain tasks as long as Redis keeps what it
-holds, but for one message of each worker that is killed or cut off: kombu takes it from its queue by one
-command and notes it as unacknowledged by the next. What runs twice was in flight when something was killed, and no more than that.
+holds. What runs twice was in flight when something was killed, and no more than that.
 """
 
 import time
@@ -31,8 +30,6 @@ class Row:
         fault: what happens; its docstring says it.
         in_flight: how many tasks it hits while they run, so how many may run twice.
         loses_plain: whether the broker loses what it holds, and with it plain tasks.
-        cut_off: how often a worker is killed or loses its connection, each time perhaps between those
-            two commands.
         around: what is set up before and taken down after.
         database: what the service runs on.
     """
@@ -40,7 +37,6 @@ class Row:
     fault: Callable[[World], None]
     in_flight: int
     loses_plain: bool = False
-    cut_off: int = 0
     around: Callable[[World], AbstractContextManager[None]] = nullcontext
     database: str = "postgresql"
 
@@ -51,28 +47,21 @@ class Row:
 
 
 ROWS = [
-    Row(faults.nothing, 0),
-    Row(faults.kill_workers, faults.KILLS * IN_A_WORKER, cut_off=faults.KILLS),
+    Row(faults.kill_workers, faults.KILLS * IN_A_WORKER),
     Row(faults.kill_pool_children, faults.CHILD_KILLS),
-    Row(faults.cut_grace_short, faults.CUTS * IN_ALL, cut_off=WORKERS * faults.CUTS),
+    Row(faults.cut_grace_short, faults.CUTS * IN_ALL),
     # A task goes on while its connection is lost, but cannot be acknowledged: it is handed out again.
-    # What Redis has handed out and the worker has not noted yet is lost with the connection.
-    Row(faults.stop_redis, IN_ALL, loses_plain=True),
-    Row(faults.kill_redis, faults.REDIS_KILLS * IN_ALL, loses_plain=True),
+    Row(faults.stop_redis, IN_ALL),
     Row(faults.empty_redis, 0, loses_plain=True),
     Row(faults.flush_redis, 0, loses_plain=True),
-    Row(
-        faults.kill_connections,
-        faults.CONNECTION_KILLS * IN_ALL,
-        cut_off=WORKERS * faults.CONNECTION_KILLS,
-    ),
-    Row(faults.hang_redis, IN_ALL, cut_off=WORKERS),
-    Row(faults.lose_connections, IN_ALL, cut_off=WORKERS, around=faults.behind_a_proxy),
+    Row(faults.kill_connections, faults.CONNECTION_KILLS * IN_ALL),
+    Row(faults.hang_redis, IN_ALL),
+    Row(faults.lose_connections, IN_ALL, around=faults.behind_a_proxy),
     # The mail is sent, and the outcome cannot be written.
     Row(faults.crash_postgresql, faults.CRASHES * IN_ALL),
     Row(faults.stop_smtp, 0),
-    Row(faults.die_before_commit, faults.DEATHS * IN_ALL, cut_off=WORKERS * faults.DEATHS),
-    Row(faults.freeze_worker, IN_A_WORKER, cut_off=1),
+    Row(faults.die_before_commit, faults.DEATHS * IN_ALL),
+    Row(faults.freeze_worker, IN_A_WORKER),
     Row(faults.kill_beat, 0, loses_plain=True),
     Row(faults.kill_beat_before_it_saves, 0),
     Row(faults.fill_disk, IN_ALL, database="sqlite"),
@@ -112,7 +101,7 @@ def test_nothing_promised_is_lost(
             counts = run(row, world)
         record_property("reliability", Line(row.words, counts))
         assert (counts["email"].lost, counts["durable"].lost) == (0, 0)
-        assert row.loses_plain or counts["plain"].lost <= row.cut_off
+        assert row.loses_plain or counts["plain"].lost == 0
         assert repeated(counts) <= row.in_flight
     except BaseException as error:
         error.add_note(world.story())

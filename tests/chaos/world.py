@@ -94,7 +94,8 @@ class World:
     def start_processes(self) -> None:
         """Start the SMTP server, workers, Beats and who publishes, under a supervisor."""
         celery = ("-m", "celery", "-A", "config")
-        worker = (*celery, "worker", "-c", str(CONCURRENCY), "-n")
+        alone = ("--without-mingle", "--without-gossip")  # as everywhere in production
+        worker = (*celery, "worker", *alone, "-c", str(CONCURRENCY), "-n")
         beat = (*celery, "beat", "--schedule", "unused", "--pidfile", "")
         self.smtp = self.process(
             "smtp", str(HERE / "sink.py"), str(self.smtp_port), self.ledger.url
@@ -107,7 +108,6 @@ class World:
         supervisor = Supervisor([self.smtp, *self.workers, *self.beats])
         supervisor.start()
         self.stack.callback(supervisor.stop)
-        self.wait_for_workers()
 
     def process(self, name: str, *arguments: str) -> Process:
         """Start a Python process that ends with this world."""
@@ -159,8 +159,9 @@ class World:
         return next(accepted for row, accepted in answers if row == self.row)
 
     def wait_for_work(self) -> None:
-        """Wait until some of each kind has run."""
-        wait_until(lambda: all(len(self.runs(kind)) >= FLOWING for kind in KINDS))
+        """Wait until all workers consume, and some of each kind has run."""
+        self.wait_for_workers()
+        wait_until(lambda: all(self.ledger.client.llen(kind) >= FLOWING for kind in KINDS))
 
     def runs(self, kind: str) -> list[str]:
         """Return what has run, once for each run."""
@@ -241,19 +242,17 @@ class World:
         self.ledger.client.set("smtp", manner)
 
     def restart_workers(self, **environment: str) -> None:
-        """Start the workers anew with other variables."""
+        """Let the supervisor start the workers anew, with other variables."""
         for worker in self.workers:
             worker.environment |= environment
             worker.kill()
-        self.wait_for_workers()
 
     def wait_for_workers(self) -> None:
         """Wait until all workers consume."""
         wait_until(lambda: len(self.ready()) == len(self.workers))
 
     def clean(self) -> None:
-        """Bring everything back to where a row begins."""
-        self.wait_for_workers()
+        """Bring everything back to where a row begins; workers may still be starting."""
         for table in LEFT_BY_A_ROW:
             self.database.execute(f"DELETE FROM {table}")
         self.redis.client.flushall()

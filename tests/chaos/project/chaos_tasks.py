@@ -16,8 +16,8 @@ from apps.tasks import durable as rows
 from apps.tasks.base import Task
 
 # A sweep also rings for what waits in the queue, once a minute in production. Here it comes
-# every few seconds, so it rings for no more than the workers get through until the next one.
-mail.REQUEUED_AT_ONCE = rows.REQUEUED_AT_ONCE = 500  # rows
+# every few seconds, so both sweeps together ring for no more than the workers get through until then.
+mail.REQUEUED_AT_ONCE = rows.REQUEUED_AT_ONCE = 200  # rows
 
 SLOW = 0.1  # seconds
 

@@ -10,4 +10,4 @@ class TasksConfig(AppConfig):
         # Shared tasks belong to this Celery app, whoever calls them. Were it imported by the package
         # `config`, it would choose the settings before wsgi.py and asgi.py can.
         import_module("config.celery")
-        from apps.tasks import broker, checks, dead_letters, liveness  # noqa: F401, PLC0415 - models have to be loaded
+        from apps.tasks import broker, checks, dead_letters, liveness, taking  # noqa: F401, PLC0415 - models have to be loaded
