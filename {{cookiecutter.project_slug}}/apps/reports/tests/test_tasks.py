@@ -3,14 +3,14 @@ from datetime import date, timedelta
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from apps.reports import importing, services, tasks
 from apps.reports.models import Report, ReportPart, Sale, Upload, UploadChunk
 from apps.reports.tasks import build, import_csv, purge_old
 from apps.tasks.dead_letters import run_again
-from apps.tasks.models import TaskRun
+from apps.tasks.models import FailedTask, TaskRun
 from apps.tasks.progress import get_progress
 from apps.tasks.tasks import requeue_stuck_runs
 from tests.workers import wait_until
@@ -219,6 +219,20 @@ def test_a_running_import_is_canceled(worker, bring):
     upload.refresh_from_db()
     assert Sale.objects.count() == upload.imported == kept < 20_000
     assert upload.state == "canceled"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_that_fails_for_good_goes_on_when_its_task_is_run_again(worker, bring):
+    with transaction.atomic():
+        upload = bring(3)
+        Upload.objects.update(bad_lines=0)  # what no step can add to
+    wait_until(lambda: states(upload)() == "failed")
+
+    Upload.objects.update(bad_lines=[])
+    run_again(FailedTask.objects.get())
+
+    wait_until(lambda: states(upload)() == "done")
+    assert upload.imported == Sale.objects.count() == 3
 
 
 @pytest.mark.django_db(transaction=True)
