@@ -134,7 +134,10 @@ CACHES = {
 NOTIFICATION_RETENTION = timedelta(days=env.int("NOTIFICATION_RETENTION_DAYS", default=90))
 
 # Where open pages hear what is new; without such a place, they ask every ten seconds.
+# % if not cookiecutter.use_channels
 LIVE_URL = ""
+
+# % endif
 # % if cookiecutter.use_channels
 LIVE_URL = "/ws/live/"
 CHANNEL_LAYERS = {

@@ -208,6 +208,7 @@ def test_the_bell_costs_one_query_over_its_own_index(page, ann, django_assert_nu
         page.get("/notifications/bell/")
 
     asked = queries[-1]["sql"]
+    assert "LIMIT 100" in asked
     with connection.cursor() as cursor:
         cursor.execute(f"{EXPLAIN[connection.vendor]} {asked}")
         assert "notifications_unread" in str(cursor.fetchall())
