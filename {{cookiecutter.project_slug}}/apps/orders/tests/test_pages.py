@@ -136,7 +136,7 @@ def test_the_page_says_how_far_each_step_is_and_asks_until_the_end(ann, place, f
 def test_a_page_that_shows_the_state_already_is_left_alone(ann, place):
     order = place()
 
-    (again,) = re.findall('hx-get="([^"]+)"', ann.get(f"/orders/{order.pk}/").text)
+    (again,) = re.findall('hx-get="(/orders/[^"]+)"', ann.get(f"/orders/{order.pk}/").text)
 
     assert ann.get(again).status_code == 204
     Order.objects.update(state="paid")
