@@ -40,6 +40,8 @@ PARTS: dict[str, bool] = {
     "deploy/kubernetes": DEPLOYMENT == "kubernetes",
     "deploy/systemd": DEPLOYMENT == "systemd",
     "deploy/systemd/flower.service": USE_FLOWER == "True",
+    "docs/examples.md": USE_EXAMPLES == "True",
+    "docs/live.md": USE_CHANNELS == "True",
     "docs/queues_by_priority.md": QUEUES == "by_priority",
     "docs/queues_by_workload.md": QUEUES == "by_workload",
     "docs/queues_single.md": QUEUES == "single",
