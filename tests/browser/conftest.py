@@ -206,4 +206,16 @@ def visit(browser: Browser, service: Service) -> Iterator[Visit]:
     assert problems == []
 
 
-SCREENSHOTS = ROOT / "docs/images"
+Photograph = Callable[[Page, str], None]
+
+
+@pytest.fixture
+def photograph(request: pytest.FixtureRequest, service: Service) -> Photograph:
+    """Return a function that keeps a picture of a page for README, with `--screenshots`."""
+
+    def keep(page: Page, name: str) -> None:
+        if service.live and request.config.getoption("screenshots"):
+            page.set_viewport_size({"width": 1000, "height": 640})
+            page.screenshot(path=ROOT / f"docs/images/{name}.png")
+
+    return keep

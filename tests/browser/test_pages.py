@@ -7,7 +7,16 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ANN, BOB, PASSWORD, POLLED_WITHIN, STAFF, Service, Visit
+from tests.browser.conftest import (
+    ANN,
+    BOB,
+    PASSWORD,
+    POLLED_WITHIN,
+    STAFF,
+    Photograph,
+    Service,
+    Visit,
+)
 
 NOTIFY = """
 from apps.notifications.services import notify
@@ -48,7 +57,9 @@ def write(page: Page) -> None:
     expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
 
 
-def test_a_message_moves_the_staffs_bell_without_a_reload(service: Service, visit: Visit) -> None:
+def test_a_message_moves_the_staffs_bell_without_a_reload(
+    service: Service, visit: Visit, photograph: Photograph
+) -> None:
     staff = visit(STAFF).page
     staff.evaluate("document.body.dataset.loaded = 'once'")
 
@@ -57,6 +68,7 @@ def test_a_message_moves_the_staffs_bell_without_a_reload(service: Service, visi
 
     expect(unread(staff, 1)).to_be_visible(timeout=service.seen_within * 1000)
     print(f"the bell moved {time.monotonic() - sent:.2f} s after the answer")
+    photograph(staff, "home")
     assert staff.evaluate("document.body.dataset.loaded") == "once"
     assert service.mail_to("cleo@example.com")["Subject"]
     assert "Opening hours" in str(service.mail_to(STAFF))
@@ -120,10 +132,13 @@ def watch(page: Page) -> list[int]:
     return list(dict.fromkeys(seen))
 
 
-def test_progress_runs_to_its_end_and_the_report_opens(visit: Visit) -> None:
+def test_progress_runs_to_its_end_and_the_report_opens(
+    visit: Visit, photograph: Photograph
+) -> None:
     page = visit(ANN).page
 
     upload(page, 20_000)
+    photograph(page, "progress")
     seen = watch(page)
     page.get_by_role("link", name="Build a report").click()
     page.get_by_label("From").fill("2026-01-01")
