@@ -69,7 +69,7 @@ reliability: .venv/installed ## The same, and write what came of it into docs/re
 # Two at a time, each test on whichever process is free.
 TWO = --numprocesses=2 --dist=worksteal
 # What measures time, or needs both cores, runs alone, before the rest.
-TIMED = tests/test_render_cost.py tests/chaos tests/browser
+TIMED = tests/test_render_cost.py tests/chaos
 
 test-template: .venv/installed
 	$(BIN)/$(PYTEST) $(TIMED) $(ARGS)
