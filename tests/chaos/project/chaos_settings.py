@@ -14,10 +14,10 @@ EMAIL_RETRY_FIRST = timedelta(seconds=1)
 EMAIL_RETRY_LONGEST = timedelta(seconds=4)
 EMAIL_RETRY_MARGIN = timedelta(seconds=0.1)  # one machine, one clock
 
-# With the margin, the lease of a durable task is as long as that of a mail. Celery takes the first
-# annotation that fits.
+# Celery takes the first annotation that fits. It misses the end of some pool processes until it looks
+# for them, every 5 s; a limit that is shorter would take the task of such a process for one that takes too long.
 CELERY_TASK_ANNOTATIONS = (
-    {"chaos.durable": {"soft_time_limit": 3, "time_limit": 4}},  # seconds
+    {"chaos.durable": {"soft_time_limit": 6, "time_limit": 7}},  # seconds
     *CELERY_TASK_ANNOTATIONS,
 )
 TASK_LEASE_MARGIN = timedelta(seconds=1)
