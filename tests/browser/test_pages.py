@@ -143,13 +143,10 @@ def watch(page: Page) -> list[int]:
     return list(dict.fromkeys(seen))
 
 
-def test_progress_runs_to_its_end_and_the_report_opens(
-    visit: Visit, photograph: Photograph
-) -> None:
+def test_progress_runs_to_its_end_and_the_report_opens(visit: Visit) -> None:
     page = visit(ANN).page
 
     upload(page, 20_000)
-    photograph(page, "progress")
     seen = watch(page)
     page.get_by_role("link", name="Build a report").click()
     page.get_by_label("From").fill("2026-01-01")
@@ -165,10 +162,11 @@ def test_progress_runs_to_its_end_and_the_report_opens(
     assert "Product" in download.value.path().read_text(encoding="utf-8")
 
 
-def test_a_running_import_is_canceled(visit: Visit) -> None:
+def test_a_running_import_is_canceled(visit: Visit, photograph: Photograph) -> None:
     page = visit(BOB).page
     upload(page, 200_000)
     expect(page.locator("#job progress")).not_to_have_attribute("value", "0")
+    photograph(page, "progress")
 
     page.get_by_role("button", name="Cancel").click()
 

@@ -5,17 +5,16 @@ the admin is left alone. `expires` (seconds) keeps ticks from piling up while no
 """
 
 from typing import Any
-
-# % if cookiecutter.use_examples
 from zoneinfo import ZoneInfo
 
-# % endif
 from celery.schedules import crontab
-
-# % if cookiecutter.use_examples
 from django_celery_beat.tzcrontab import TzAwareCrontab
 
-# % endif
+
+def utc_crontab(**fields: str) -> TzAwareCrontab:
+    """Return a `crontab` whose hours are UTC, wherever the service is (CELERY_TIMEZONE)."""
+    return TzAwareCrontab(**fields, tz=ZoneInfo("UTC"))
+
 
 SCHEDULE: dict[str, dict[str, Any]] = {
     # The home page and the alarms look at its age, so it has to be younger than theirs.
@@ -64,8 +63,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "clean up expired invitations": {
         "task": "invitations.cleanup_expired_invitations",
-        # Wherever the service is: a zone of its own instead of CELERY_TIMEZONE.
-        "schedule": TzAwareCrontab(hour="2", minute="0", tz=ZoneInfo("UTC")),
+        "schedule": utc_crontab(hour="2", minute="0"),
         "options": {"expire_seconds": 3600},
     },
     "send the weekly report": {

@@ -5,11 +5,6 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-# % if cookiecutter.use_channels
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
-# % endif
 from config.settings.celery import *
 from config.settings.email import *
 from config.settings.env import BASE_DIR, env, redis_database
@@ -139,6 +134,9 @@ LIVE_URL = ""
 
 # % endif
 # % if cookiecutter.use_channels
+from redis.asyncio.retry import Retry  # noqa: E402 - belongs to this option alone
+from redis.backoff import NoBackoff  # noqa: E402 - the same
+
 LIVE_URL = "/ws/live/"
 CHANNEL_LAYERS = {
     "default": {

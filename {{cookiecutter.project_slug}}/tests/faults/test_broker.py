@@ -48,11 +48,11 @@ def consumer(hole):
     qos._on_collect.cancel()  # would try to give back the message when the tests end
 
 
-def wait_on(channels):
-    """Let channels wait for messages; return whether all of them do, at Redis and not on their way."""
+def wait_on(both):
+    """Let each channel wait for messages; return whether all of them do, at Redis and not on their way."""
     with suppress(TimeoutError):
-        channels[0].connection.client.drain_events(timeout=0.01)
-    return all(channel._in_poll and channel.waits for channel in channels)
+        both[0].connection.client.drain_events(timeout=0.01)
+    return all(channel._in_poll and channel.waits for channel in both)
 
 
 def error_of_closing_a_lost_connection(connection, hole):
