@@ -225,6 +225,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
         *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
         "--database=postgresql",
         "--reuse-db",
+        "--ignore=tests/faults",  # as in `make test`; a rendered project runs them: tests/test_project.py
         *([] if everything else ["--fork-worker"]),
         *tests,
     ]
