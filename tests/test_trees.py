@@ -243,7 +243,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
         warnings.warn(f"run again: {tree.words}: {str(failure)[-800:]}", stacklevel=1)
         record_property("trees that were run again", 1)
         output = fork_server.run(tree, source, **options)
-    summary = re.search(r"^=+ (\d+) passed in [\d.]+s =+$", output, re.MULTILINE)
+    summary = re.search(r"^=+ (\d+) passed in [\d.]+s( \([\d:]+\))? =+$", output, re.MULTILINE)
     assert summary, output
     record_property("tests in the trees", int(summary[1]))
 
