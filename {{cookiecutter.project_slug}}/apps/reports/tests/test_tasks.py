@@ -204,7 +204,8 @@ def test_a_worker_builds_a_report_from_its_parts(worker, bring, user):
 
     report = services.order_report(user, NEW_YEAR, NEW_YEAR + 27 * DAY)
 
-    assert percents(report)[-1] == get_progress(str(report.pk)).percent == 100
+    assert percents(report)[-1] == 100
+    wait_until(lambda: get_progress(str(report.pk)).percent == 100)
     assert (report.parts.count(), report.rows) == (4, 28)
 
 
