@@ -23,7 +23,7 @@ class Sender:
     """The one way out of this process: an event loop in a thread of its own.
 
     With async_to_sync, each message would have a thread, a loop and a connection of its own. They
-    leave nothing behind, but take 5 ms instead of 0.4, and their end waits for a name server that hangs.
+    leave nothing behind, but cost many times the message, and their end waits for a name server that hangs.
     """
 
     def __init__(self) -> None:

@@ -44,7 +44,6 @@ def push_in_a_child():
     assert os.waitpid(child, 0)[1] == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_child_of_a_process_that_has_pushed_pushes():
     push("user.0", {"from": "parent"})
 
