@@ -31,8 +31,20 @@ def cache_of_code(environment: Environment) -> FileSystemBytecodeCache | None:
     return None
 
 
+class PlainText:
+    """A text without template syntax, used like a template."""
+
+    def __init__(self, text: str) -> None:
+        """Keep the text."""
+        self.text = text
+
+    def render(self, *_: Any, **__: Any) -> str:
+        """Return the text, whatever the variables."""
+        return self.text
+
+
 class SpareCompiling(Extension):
-    """Keeps the code of compiled files, and makes templates of plain texts without compiling."""
+    """Keeps the code of compiled files, and leaves plain texts as they are."""
 
     def __init__(self, environment: Environment) -> None:
         """Set the cache, and take the place of the environment's own `from_string`."""
@@ -41,13 +53,8 @@ class SpareCompiling(Extension):
         self.compiled = environment.from_string
         environment.from_string = self.from_string  # type: ignore[method-assign]
 
-    def from_string(self, source: str, *arguments: Any, **options: Any) -> Template:
+    def from_string(self, source: str, *arguments: Any, **options: Any) -> Template | PlainText:
         """Return the template that a text is, compiled if it may hold template syntax."""
         if arguments or options or not SYNTAX.isdisjoint(source):
             return self.compiled(source, *arguments, **options)
-        environment = self.environment
-        module = {"root": lambda _: iter([source]), "blocks": {}, "debug_info": ""}
-        names = {"name": None, "__file__": "<template>"}  # as Jinja calls a text
-        return environment.template_class.from_module_dict(
-            environment, module | names, environment.make_globals(None)
-        )
+        return PlainText(source)

@@ -4,11 +4,15 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROUNDS = 9
+import pytest
+
+ROUNDS = range(9, 30)  # as many as it takes: others on the machine only ever add to what is seen
 # Most people have told git who they are.
 AUTHOR = {
     f"GIT_{role}_{part}": value
@@ -25,6 +29,14 @@ class Cost(NamedTuple):
 
     processors: float
     clock: float
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder in memory where the system has one (Linux): what a disk takes varies threefold."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else tmp_path) as folder:
+        yield Path(folder)
 
 
 def cost_of_rendering(template: Path, output: Path, temporary: Path) -> Cost:
@@ -55,25 +67,25 @@ def one_file_template(folder: Path) -> Path:
 
 
 def test_rendering_costs_little_more_than_the_smallest_template(
-    template: Path, tmp_path: Path
+    template: Path, memory: Path
 ) -> None:
-    smallest = one_file_template(tmp_path / "template")
-    temporary = tmp_path / "temporary"
+    smallest = one_file_template(memory / "template")
+    temporary = memory / "temporary"
     temporary.mkdir()
     # Turn by turn, the least of each, and of processors, so that others on the machine count least.
-    pairs = [
-        (
-            cost_of_rendering(smallest, tmp_path / f"smallest-{turn}", temporary),
-            cost_of_rendering(template, tmp_path / f"this-{turn}", temporary),
-        )
-        for turn in range(ROUNDS)
-    ]
-    smallests, fulls = zip(*pairs, strict=True)
+    smallests: list[Cost] = []
+    fulls: list[Cost] = []
+    ratio = float("inf")
+    while len(fulls) < ROUNDS.start or (ratio > HIGHEST_RATIO and len(fulls) < ROUNDS.stop):
+        turn = len(fulls)
+        smallests.append(cost_of_rendering(smallest, memory / f"smallest-{turn}", temporary))
+        fulls.append(cost_of_rendering(template, memory / f"this-{turn}", temporary))
+        least, full = (min(cost.processors for cost in costs) for costs in (smallests, fulls))
+        ratio = full / least
     clock = min(cost.clock for cost in fulls) / min(cost.clock for cost in smallests)
-    least = min(cost.processors for cost in smallests)
-    first, full = fulls[0].processors, min(cost.processors for cost in fulls)
     print(
         f"\nseconds of processors: smallest template {least:.3f}, this one {full:.3f}"
-        f" ({first:.3f} in the first round): {full / least:.2f} times; by the clock {clock:.2f}"
+        f" ({fulls[0].processors:.3f} in the first of {len(fulls)} rounds): {ratio:.2f} times;"
+        f" by the clock {clock:.2f}"
     )
-    assert full / least <= HIGHEST_RATIO
+    assert ratio <= HIGHEST_RATIO
