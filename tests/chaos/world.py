@@ -20,6 +20,7 @@ LOAD = 1000  # calls of each kind in each row
 CONCURRENCY = 2  # pool processes of a worker
 PATIENCE = 120.0  # seconds; nothing waits that long unless something is broken
 FLOWING = LOAD // 20  # runs of each kind until a fault begins
+LOOK = 0.5  # seconds between two looks at what has run: each reads it all
 STILL = 60.0  # seconds without progress after which nothing more is expected
 # What is under way, by table and status.
 UNDER_WAY = {"mail_email": ("queued", "sending"), "tasks_taskrun": ("queued", "running")}
@@ -191,7 +192,7 @@ class World:
         """Return, by kind, when all that was accepted had run, or the last of it that ever did."""
         seen, since = self.missing(accepted), dict.fromkeys(accepted, time.monotonic())
         while any(seen.values()):
-            time.sleep(0.1)
+            time.sleep(LOOK)
             missing, now = self.missing(accepted), time.monotonic()
             since |= {kind: now for kind in missing if missing[kind] != seen[kind]}
             if missing == seen and self.is_quiet() and self.missing(accepted) == seen:
