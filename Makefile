@@ -55,10 +55,10 @@ test-array: .venv/installed ## Start projects in which each two answers meet, an
 	$(BIN)/$(PYTEST) tests/test_covering_array.py $(TWO) $(ARGS)
 
 test-browser: .venv/installed ## Use the running project in Chromium, with and without Channels
-	$(BIN)/$(PYTEST) tests/browser $(ARGS)
+	$(BIN)/$(PYTEST) tests/browser $(TWO) $(ARGS)
 
 screenshots: .venv/installed ## The same, and keep the pictures that README shows
-	$(BIN)/$(PYTEST) tests/browser --screenshots $(ARGS)
+	$(BIN)/$(PYTEST) tests/browser --screenshots $(TWO) $(ARGS)
 
 test-chaos: .venv/installed ## Kill, stop, hang and empty every part under load, and count what arrives
 	$(BIN)/$(PYTEST) tests/chaos $(ARGS)

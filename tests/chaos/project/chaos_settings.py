@@ -30,7 +30,7 @@ BROKER_PAUSE = timedelta(seconds=1)
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1  # second
 BEAT_LEASE = timedelta(seconds=3)
 BEAT_FOLLOWER_INTERVAL = 0.5  # seconds
-SWEEP = {"schedule": 3.0, "options": {"expire_seconds": 10}}  # seconds
+SWEEP = {"schedule": 2.0, "options": {"expire_seconds": 10}}  # seconds
 CELERY_BEAT_SCHEDULE["requeue stuck emails"] |= SWEEP
 CELERY_BEAT_SCHEDULE["requeue stuck runs"] |= SWEEP
 # Twelve hours from now, so it is never due by itself.
