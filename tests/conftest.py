@@ -50,6 +50,19 @@ PARTS = {  # of the proof: how the names of their tests begin, and what they are
     "tests/test_covering_array.py::test_a_project_starts_and_delivers_a_mail[": "started projects",
 }
 FIGURES = ("distinct files", "tests in the trees", "trees that were run again")
+# Celery's command line loads Flower at each start, for all projects of the tests share an environment.
+WITHOUT_FLOWER = """
+from importlib import metadata
+
+every = metadata.entry_points
+
+
+def entry_points(**parameters):
+    return () if parameters.get("group") == "celery.commands" else every(**parameters)
+
+
+metadata.entry_points = entry_points
+"""
 
 
 def passed(reporter: Any) -> dict[str, int]:
@@ -114,6 +127,14 @@ def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setenv("XDG_CONFIG_HOME", str(folder))
         patch.setenv("COOKIECUTTER_CONFIG", str(config))
         yield
+
+
+@pytest.fixture(scope="session")
+def without_flower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that hides Flower from who has it in PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("without_flower")
+    (folder / "sitecustomize.py").write_text(WITHOUT_FLOWER, encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session")

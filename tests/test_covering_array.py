@@ -87,13 +87,20 @@ def test_each_two_answers_meet() -> None:
 
 
 @pytest.mark.parametrize("row", ARRAY, ids=lambda row: row.words)
-def test_a_project_starts_and_delivers_a_mail(
-    row: Combination, bake: Bake, settle: Settle, mailbox: Mailbox, template: Path
+def test_a_project_starts_and_delivers_a_mail(  # noqa: PLR0913, PLR0917 - fixtures
+    row: Combination,
+    bake: Bake,
+    settle: Settle,
+    mailbox: Mailbox,
+    template: Path,
+    without_flower: Path,
 ) -> None:
     project = settle(bake(**dict(row.answers)))
     assert contents(project) == in_memory(template, row)
     flower = free_port()
     terminal = Terminal(project)
+    if not dict(row.answers)["use_flower"]:
+        terminal.environment["PYTHONPATH"] = str(without_flower)
     run = terminal.open(
         sys.executable, "-m", "config.dev", EMAIL_URL=mailbox.url, FLOWER_PORT=str(flower)
     )

@@ -45,8 +45,9 @@ OF_PROVIDER = {
 }
 # What reads these files, and one mail through a worker.
 TELLING = (
-    "apps/mail",
-    "config",
+    *(f"apps/mail/tests/test_{part}.py" for part in ("backends", "delivery", "retries")),
+    *(f"apps/mail/tests/test_{part}.py" for part in ("tracking", "webhooks")),
+    "config/tests/test_queues.py",
     "tests/test_email_promises.py::test_a_worker_delivers_over_smtp",
     "tests/test_email_promises.py::test_a_temporary_refusal_is_tried_again",
 )
@@ -76,19 +77,6 @@ django.setup()
 call_command("check", deploy=True, fail_level="WARNING")
 call_command("makemigrations", check_changes=True, dry_run=True)
 """
-# Celery's command line would load Flower at each start, for it is in the environment of all trees.
-WITHOUT_FLOWER = """
-from importlib import metadata
-
-every = metadata.entry_points
-
-
-def entry_points(**parameters):
-    return () if parameters.get("group") == "celery.commands" else every(**parameters)
-
-
-metadata.entry_points = entry_points
-"""
 PLUGINS = ("pytest_django.plugin", "pytest_httpserver.pytest_plugin", "time_machine")
 
 
@@ -108,10 +96,8 @@ def runs_all_tests(tree: Combination) -> bool:
 
 
 @pytest.fixture(scope="session")
-def environment(place: Path) -> dict[str, str]:
+def environment(place: Path, without_flower: Path) -> dict[str, str]:
     """Return the environment of the project's commands, without what only this template needs."""
-    (place / "without").mkdir()
-    (place / "without/sitecustomize.py").write_text(WITHOUT_FLOWER, encoding="utf-8")
     ours = (
         "DJANGO_SETTINGS_MODULE",
         "PYTHONDONTWRITEBYTECODE",
@@ -124,7 +110,7 @@ def environment(place: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {
         **kept,
-        "PYTHONPATH": str(place / "without"),
+        "PYTHONPATH": str(without_flower),
         "PYTHONPYCACHEPREFIX": str(place / "compiled"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }

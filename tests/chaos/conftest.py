@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.conftest import Bake
 
 @pytest.fixture(scope="session")
 def worlds(
-    bake: Bake, tmp_path_factory: pytest.TempPathFactory
+    bake: Bake, tmp_path_factory: pytest.TempPathFactory, without_flower: Path
 ) -> Iterator[Callable[[str], World]]:
     """Return a function that gives the running service on a database, one at a time.
 
@@ -32,7 +33,8 @@ def worlds(
     def start(database: str) -> World:
         if database not in running:
             end()
-            running[database] = World(project, tmp_path_factory.mktemp(database), database)
+            folder = tmp_path_factory.mktemp(database)
+            running[database] = World(project, folder, database, without_flower)
         return running[database]
 
     yield start

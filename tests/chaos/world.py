@@ -45,10 +45,12 @@ class World:
         project: a rendered project, which gets the modules of tests/chaos/project.
         folder: for logs and what Redis keeps.
         database: one of DATABASES.
+        without: a folder that hides from Python what its processes need not load.
     """
 
-    def __init__(self, project: Path, folder: Path, database: str) -> None:
+    def __init__(self, project: Path, folder: Path, database: str, without: Path) -> None:
         self.project, self.folder, self.stack = project, folder, ExitStack()
+        self.without = without
         with self.stack:
             self.ledger = self.redis_in("ledger", keeps=False)
             self.redis = self.redis_in("broker", keeps=True)
@@ -73,7 +75,7 @@ class World:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return kept | {
             "DJANGO_SETTINGS_MODULE": "chaos_settings",
-            "PYTHONPATH": str(self.project),
+            "PYTHONPATH": f"{self.project}:{self.without}",
             "SECRET_KEY": SECRET,
             "DATABASE_URL": self.database.url,
             "REDIS_URL": self.redis.url,

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -228,15 +229,28 @@ def quick_clean_up() -> None:
     """
     from django.contrib.auth.models import Permission  # noqa: PLC0415 - needs Django's settings
     from django.contrib.contenttypes.models import ContentType  # noqa: PLC0415 - the same
-    from django.db import transaction  # noqa: PLC0415 - the same
+    from django.db import (  # noqa: PLC0415 - the same
+        IntegrityError,
+        OperationalError,
+        transaction,
+    )
     from django.test import TransactionTestCase  # noqa: PLC0415 - the same
 
     def delete_rows(_case: TransactionTestCase) -> None:
         # Foreign keys are checked at the end, so the order does not matter, nor what is protected.
         models = django.apps.apps.get_models(include_auto_created=True)
-        with transaction.atomic():
-            for model in set(models) - {ContentType, Permission}:
-                model._base_manager.all()._raw_delete("default")
+        # The worker may be writing to what a test has left: it has done so when it is tried again.
+        for patience in (0.1, 0.2, 0.4, 0.8, 1.6, 0):
+            try:
+                with transaction.atomic():
+                    for model in set(models) - {ContentType, Permission}:
+                        model._base_manager.all()._raw_delete("default")
+            except (IntegrityError, OperationalError):
+                if not patience:
+                    raise
+                time.sleep(patience)
+            else:
+                return
 
     TransactionTestCase._fixture_teardown = delete_rows  # type: ignore[attr-defined]
 
