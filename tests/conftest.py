@@ -49,7 +49,12 @@ PARTS = {  # of the proof: how the names of their tests begin, and what they are
     "tests/test_trees.py::test_a_tree_passes_djangos_checks_and_its_own_tests[": "distinct trees",
     "tests/test_covering_array.py::test_a_project_starts_and_delivers_a_mail[": "started projects",
 }
-FIGURES = ("distinct files", "tests in the trees", "trees that were run again")
+FIGURES = (
+    "distinct files",
+    "tests in the trees",
+    "trees that were run again",
+    "projects that were started again",
+)
 # Celery's command line loads Flower at each start, for all projects of the tests share an environment.
 WITHOUT_FLOWER = """
 from importlib import metadata

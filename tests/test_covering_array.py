@@ -8,8 +8,9 @@ import re
 import signal
 import socket
 import sys
+import warnings
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -86,21 +87,13 @@ def test_each_two_answers_meet() -> None:
         assert len(met) == len(CHOICES[one]) * len(CHOICES[other])
 
 
-@pytest.mark.parametrize("row", ARRAY, ids=lambda row: row.words)
-def test_a_project_starts_and_delivers_a_mail(  # noqa: PLR0913, PLR0917 - fixtures
-    row: Combination,
-    bake: Bake,
-    settle: Settle,
-    mailbox: Mailbox,
-    template: Path,
-    without_flower: Path,
+def start_and_deliver(
+    row: Combination, project: Path, mailbox: Mailbox, environment: dict[str, str]
 ) -> None:
-    project = settle(bake(**dict(row.answers)))
-    assert contents(project) == in_memory(template, row)
+    """Start a project, send a mail through it, and stop it."""
     flower = free_port()
     terminal = Terminal(project)
-    if not dict(row.answers)["use_flower"]:
-        terminal.environment["PYTHONPATH"] = str(without_flower)
+    terminal.environment |= environment
     run = terminal.open(
         sys.executable, "-m", "config.dev", EMAIL_URL=mailbox.url, FLOWER_PORT=str(flower)
     )
@@ -117,8 +110,8 @@ def test_a_project_starts_and_delivers_a_mail(  # noqa: PLR0913, PLR0917 - fixtu
         assert [message["To"] for message in mailbox.messages] == ["ann@example.com"]
 
         if lines_of(project, "flower"):
-            environment = (project / ".env").read_text(encoding="utf-8")
-            (secret,) = re.findall("^FLOWER_BASIC_AUTH=(.+)$", environment, re.MULTILINE)
+            example = (project / ".env").read_text(encoding="utf-8")
+            (secret,) = re.findall("^FLOWER_BASIC_AUTH=(.+)$", example, re.MULTILINE)
             run.wait_until(lambda: answers(flower))
             assert (status(flower), status(flower, secret)) == (401, 200)
     except AssertionError as error:
@@ -127,4 +120,27 @@ def test_a_project_starts_and_delivers_a_mail(  # noqa: PLR0913, PLR0917 - fixtu
     finally:
         run.stop(signal.SIGTERM)
     assert run.process.returncode == 0, run.output()
-    assert run.leaves_nothing()
+    assert run.leaves_nothing(), run.output()
+
+
+@pytest.mark.parametrize("row", ARRAY, ids=lambda row: row.words)
+def test_a_project_starts_and_delivers_a_mail(  # noqa: PLR0913, PLR0917 - fixtures
+    row: Combination,
+    bake: Bake,
+    settle: Settle,
+    mailbox: Mailbox,
+    template: Path,
+    without_flower: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    project = settle(bake(**dict(row.answers)))
+    assert contents(project) == in_memory(template, row)
+    environment = {} if dict(row.answers)["use_flower"] else {"PYTHONPATH": str(without_flower)}
+    try:
+        start_and_deliver(row, project, mailbox, environment)
+    except AssertionError as failure:
+        # As with the trees: a shared machine may stand still for seconds. The second run counts.
+        warnings.warn(f"run again: {row.words}: {str(failure)[-800:]}", stacklevel=1)
+        record_property("projects that were started again", 1)
+        mailbox.messages.clear()
+        start_and_deliver(row, project, mailbox, environment)

