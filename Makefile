@@ -55,10 +55,10 @@ test-array: .venv/installed ## Start projects in which each two answers meet, an
 	$(BIN)/$(PYTEST) tests/test_covering_array.py $(TWO) $(ARGS)
 
 test-browser: .venv/installed ## Use the running project in Chromium, with and without Channels
-	$(BIN)/$(PYTEST) tests/browser $(TWO) $(ARGS)
+	$(BOTH) $(ARGS)
 
 screenshots: .venv/installed ## The same, and keep the pictures that README shows
-	$(BIN)/$(PYTEST) tests/browser --screenshots $(TWO) $(ARGS)
+	$(BOTH) --screenshots $(ARGS)
 
 test-chaos: .venv/installed ## Kill, stop, hang and empty every part under load, and count what arrives
 	$(BIN)/$(PYTEST) tests/chaos $(ARGS)
@@ -68,6 +68,8 @@ reliability: .venv/installed ## The same, and write what came of it into docs/re
 
 # Two at a time, each test on whichever process is free.
 TWO = --numprocesses=2 --dist=worksteal
+# With and without Channels side by side; xdist would start one of the two projects twice.
+BOTH = @printf '%s\n' live polled | xargs -P 2 -I {} $(BIN)/$(PYTEST) tests/browser -k {}
 # What measures time, or needs both cores, runs alone, before the rest.
 TIMED = tests/test_render_cost.py tests/chaos
 

@@ -69,7 +69,9 @@ def chromium() -> str:
 def browser() -> Iterator[Browser]:
     """Start Chromium."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
+        )
         expect.set_options(timeout=PATIENCE)
         yield browser
         browser.close()

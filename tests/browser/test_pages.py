@@ -148,7 +148,7 @@ def watch(page: Page) -> list[int]:
 def test_progress_runs_to_its_end_and_the_report_opens(visit: Visit, service: Service) -> None:
     page = visit(ANN).page
 
-    upload(page, 20_000 if service.live else 60_000)  # long enough for a page that asks every 2 s
+    upload(page, 20_000 if service.live else 40_000)  # long enough for a page that asks every 2 s
     seen = watch(page)
     page.get_by_role("link", name="Build a report").click()
     page.get_by_label("From").fill("2026-01-01")
@@ -166,7 +166,7 @@ def test_progress_runs_to_its_end_and_the_report_opens(visit: Visit, service: Se
 
 def test_a_running_import_is_canceled(visit: Visit, photograph: Photograph) -> None:
     page = visit(BOB).page
-    upload(page, 200_000)
+    upload(page, 80_000)
     expect(page.locator("#job progress")).not_to_have_attribute("value", "0")
     photograph(page, "progress")
 
