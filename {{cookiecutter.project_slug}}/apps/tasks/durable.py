@@ -61,8 +61,8 @@ class DurableQuerySet(models.QuerySet[Row]):
         Returns:
             the row with your `lease_token`, or None if it is not due or somebody else has it.
         """
-        # Plain values and one small UPDATE: this runs for each message, and expressions take Django
-        # longer to put together than the database needs for all of it.
+        # Plain values where they can be: this runs for each message, and expressions take Django longer
+        # to put together than the database needs for all of it.
         row = self.filter(pk=pk).annotate(now=Now()).first()
         if row is None or not row.is_due(row.now):
             return None
@@ -76,7 +76,8 @@ class DurableQuerySet(models.QuerySet[Row]):
             "lease_until": row.now + lease,
             **values,
         }
-        if not self.filter(pk=pk, **seen).update(**claim):
+        # The lease begins with the UPDATE: the database may have stood still since the row was read.
+        if not self.filter(pk=pk, **seen).update(**claim | {"lease_until": Now() + lease}):
             return None
         for name, value in claim.items():
             setattr(row, name, value)

@@ -1,4 +1,5 @@
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -51,6 +52,19 @@ def test_only_the_holder_of_the_lease_writes_the_outcome():
 
     row = Email.objects.get(pk=pk)
     assert (row.status, row.lease_token, row.lease_until) == ("sent", None, None)
+
+
+@pytest.mark.django_db
+def test_the_lease_begins_when_the_row_is_taken_and_not_when_it_was_read():
+    def stand_still(execute, sql, *rest):
+        if sql.startswith("UPDATE"):
+            time.sleep(0.6)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(stand_still):
+        row = Email.objects.claim(make().pk, timedelta(seconds=0.5))
+
+    assert not Email.objects.due().filter(pk=row.pk).exists()
 
 
 @pytest.mark.django_db(transaction=True)
