@@ -7,6 +7,7 @@ itself, can be told from one that hangs and has to be restarted.
 
 import atexit
 import os
+import signal
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,7 +39,12 @@ def begin(kind: str, name: str) -> None:
 
 
 def end(sign: Path) -> None:
-    """Remove the sign: what has ended in good order is missed by nobody."""
+    """Remove the sign: what has ended in good order is missed by nobody.
+
+    Who stops a process may do so twice, and Celery's handlers raise wherever they are called.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):
         sign.unlink()
 

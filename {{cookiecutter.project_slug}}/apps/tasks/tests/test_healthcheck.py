@@ -1,4 +1,5 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,15 @@ def signs(monkeypatch, tmp_path):
     monkeypatch.setenv("HEALTH_DIRECTORY", str(tmp_path / "signs"))
     monkeypatch.setattr(liveness, "process", liveness.Process())
     return tmp_path / "signs"
+
+
+@pytest.fixture
+def handlers():
+    stop_signals = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in stop_signals}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -61,6 +71,7 @@ def test_one_silent_worker_among_several_is_named(check, signs):
     assert check("worker", "--name=reports@here")[0] == 0
 
 
+@pytest.mark.usefixtures("handlers")
 def test_a_worker_that_ended_in_good_order_is_missed_by_nobody(check, signs):
     for name in ("emails@here", "reports@here"):
         liveness.begin("worker", name)
@@ -69,6 +80,23 @@ def test_a_worker_that_ended_in_good_order_is_missed_by_nobody(check, signs):
     liveness.end(signs / "worker-emails@here")
 
     assert check("worker") == (0, "worker: well\n")
+
+
+@pytest.mark.usefixtures("handlers")
+def test_who_is_stopped_twice_leaves_no_sign(check, signs, monkeypatch):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    liveness.begin("beat", "here")
+    liveness.give_sign()
+    unlink = Path.unlink
+
+    def interrupted(path):
+        signal.raise_signal(signal.SIGINT)
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", interrupted)
+    liveness.end(signs / "beat-here")
+
+    assert "none has given a sign" in check("beat")[1]
 
 
 @pytest.mark.parametrize("seconds", [16, -16])
