@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 from apps.mail import delivery
 from apps.mail.models import Email
 from apps.tasks.base import Task
-from apps.tasks.durable import REQUEUED_AT_ONCE, ring_for
-from apps.tasks.health import long_queues
+from apps.tasks.durable import ring_for
+from apps.tasks.health import queue_lengths
 
 logger = structlog.get_logger(__name__)
 
@@ -45,15 +45,11 @@ def deliver_batch(email_ids: list[str]) -> None:
 def requeue_stuck_emails() -> int:
     """Ring for mails that are due and that nobody has: their message was lost, or never sent.
 
-    As long as the queue holds many messages, none is added: the mails that wait have theirs in
-    there, and each run would add another.
+    Most of those that wait have theirs in the queue: there are no more rung for than are missing.
     """
     queue = deliver_email.app.amqp.router.route({}, deliver_email.name)["queue"].name
-    if queue in long_queues(REQUEUED_AT_ONCE):
-        logger.warning("requeue_put_off", queue=queue, reason="the queue is long")
-        return 0
-    due = Email.objects.due().order_by("next_attempt_at").values_list("pk", flat=True)
-    rung = ring_for(map(str, due[:REQUEUED_AT_ONCE]), ring)
+    due = Email.objects.due().without_message(queue_lengths()[queue])
+    rung = ring_for(map(str, due.values_list("pk", flat=True)), ring)
     if rung:
         logger.warning("emails_requeued", count=rung)
     return rung

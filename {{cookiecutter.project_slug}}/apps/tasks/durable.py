@@ -30,8 +30,10 @@ Outcome = TypeVar("Outcome")
 # Workers that may die with the same row, one after the other, before it is set aside: a second
 # death may be chance, such as a restart of the machine.
 MOST_LOSSES = 3
-# Rows. About two seconds of publishing, and what a queue may hold twice at the most.
+# Rows of a queue that a sweep rings for. About two seconds of publishing at the most. At the least, so
+# that rows whose messages are lost do not wait until a queue is empty that holds others' messages too.
 REQUEUED_AT_ONCE = 10_000
+REQUEUED_AT_LEAST = 100
 # How long an outcome is written again and again: beyond, somebody else may do the work.
 MOST_OF_A_LEASE = 0.8  # share
 WRITE_AGAIN = 0.5  # seconds between two attempts
@@ -49,6 +51,15 @@ class DurableQuerySet(models.QuerySet[Row]):
         waiting = Q(status=self.model.QUEUED, next_attempt_at__lte=Now())
         lost = Q(status=self.model.CLAIMED, lease_until__lt=Now())
         return self.filter(waiting | lost)
+
+    def without_message(self, messages: int) -> Self:
+        """The oldest of these rows, as many as have no message, if each message is one of theirs.
+
+        Args:
+            messages: how many wait in the queue that these rows belong to.
+        """
+        missing = self[: messages + REQUEUED_AT_ONCE].count() - messages
+        return self.order_by("next_attempt_at")[: max(missing, REQUEUED_AT_LEAST)]
 
     def claim(self, pk: object, lease: timedelta, **values: Any) -> Row | None:
         """Take the row for yourself, and count the attempt.

@@ -55,11 +55,6 @@ def queue_lengths() -> dict[str, int]:
         }
 
 
-def long_queues(length: int) -> set[str]:
-    """Return the queues in which at least this many messages wait."""
-    return {name for name, waiting in queue_lengths().items() if waiting >= length}
-
-
 def check_broker() -> str:
     """Ask the broker how much waits in its queues."""
     return "Waiting: " + ", ".join(f"{name} {n}" for name, n in queue_lengths().items()) + "."

@@ -4,7 +4,6 @@ import structlog
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db.models import Q
 from django.db.models.functions import Now
 from redis.exceptions import RedisError
 
@@ -30,12 +29,13 @@ def heartbeat() -> None:
 def requeue_stuck_runs() -> int:
     """Ring for durable tasks that are due and that nobody has: their message was lost, or never sent.
 
-    As long as a queue holds many messages, none is added to it: those that wait have theirs in
-    there, and each run would add another.
+    Most of those that wait have theirs in the queue: there are no more rung for than are missing.
     """
-    waits_behind = Q(queue__in=health.long_queues(durable.REQUEUED_AT_ONCE))
-    due = TaskRun.objects.due().exclude(waits_behind).order_by("next_attempt_at")
-    rung = durable.ring_for(due[: durable.REQUEUED_AT_ONCE], runs.publish)
+    due, lengths = TaskRun.objects.due(), health.queue_lengths()
+    rung = 0
+    for queue in due.values_list("queue", flat=True).distinct():
+        missing = due.filter(queue=queue).without_message(lengths.get(queue, 0))
+        rung += durable.ring_for(missing, runs.publish)
     if rung:
         logger.warning("runs_requeued", count=rung)
     return rung

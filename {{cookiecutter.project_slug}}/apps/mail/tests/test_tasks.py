@@ -1,3 +1,4 @@
+from collections import defaultdict
 from datetime import timedelta
 
 from django.db import connection
@@ -6,6 +7,7 @@ from django.db.models.functions import Now
 from apps.mail import tasks
 from apps.mail.models import Email, EmailEvent
 from apps.mail.tasks import deliver_batch, purge_old_emails, requeue_stuck_emails
+from apps.tasks import durable
 
 HOUR = timedelta(hours=1)
 
@@ -22,12 +24,13 @@ def test_the_sweeper_rings_for_what_is_due_and_unclaimed(make_email, published):
     assert {arguments for _, arguments in published} == {(str(forgotten.pk),), (str(lost.pk),)}
 
 
-def test_the_sweeper_adds_nothing_to_a_long_queue(make_email, published, monkeypatch):
-    make_email()
-    monkeypatch.setattr(tasks, "REQUEUED_AT_ONCE", 0)
+def test_the_sweeper_rings_for_no_more_than_the_queue_misses(make_email, published, monkeypatch):
+    old, _waiting = make_email(next_attempt_at=Now() - HOUR), make_email()
+    monkeypatch.setattr(durable, "REQUEUED_AT_LEAST", 0)
+    monkeypatch.setattr(tasks, "queue_lengths", lambda: defaultdict(lambda: 1))
 
-    assert requeue_stuck_emails() == 0
-    assert published == []
+    assert requeue_stuck_emails() == 1
+    assert published == [("mail.deliver_email", (str(old.pk),))]
 
 
 def test_the_sweepers_query_does_not_read_the_whole_table(db):

@@ -7,6 +7,7 @@ from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 
 from apps.mail.models import Email
+from apps.tasks import durable
 
 LEASE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -52,6 +53,21 @@ def test_only_the_holder_of_the_lease_writes_the_outcome():
 
     row = Email.objects.get(pk=pk)
     assert (row.status, row.lease_token, row.lease_until) == ("sent", None, None)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("messages", "found"), [(0, 4), (2, 3), (9, 1)], ids=["lost", "some are lost", "waiting"]
+)
+def test_the_oldest_rows_are_taken_for_those_without_a_message(messages, found, monkeypatch):
+    monkeypatch.setattr(durable, "REQUEUED_AT_ONCE", 4)
+    monkeypatch.setattr(durable, "REQUEUED_AT_LEAST", 1)
+    rows = [make(next_attempt_at=Now() - age * HOUR) for age in (1, 5, 3, 2, 4)]
+    oldest_first = [rows[index].pk for index in (1, 4, 2, 3, 0)]
+
+    missing = Email.objects.due().without_message(messages)
+
+    assert list(missing.values_list("pk", flat=True)) == oldest_first[:found]
 
 
 @pytest.mark.django_db

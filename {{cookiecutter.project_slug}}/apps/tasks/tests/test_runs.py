@@ -8,7 +8,7 @@ from celery.app.task import Context
 from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
-from apps.tasks import durable, redelivery, runs
+from apps.tasks import durable, health, redelivery, runs
 from apps.tasks.durable import WorkersLostError
 from apps.tasks.models import TaskRun
 from apps.tasks.request import Request
@@ -51,12 +51,14 @@ def test_the_sweeper_rings_for_what_is_due_and_unclaimed(published):
     assert {task_id for _, task_id in published} == {str(forgotten.pk), str(lost.pk)}
 
 
-def test_the_sweeper_adds_nothing_to_a_long_queue(published, monkeypatch):
+def test_the_sweeper_rings_for_no_more_than_each_queue_misses(published, monkeypatch):
     run(queue="default")
-    monkeypatch.setattr(durable, "REQUEUED_AT_ONCE", 0)
+    of_a_queue_of_old = run(queue="renamed")
+    monkeypatch.setattr(durable, "REQUEUED_AT_LEAST", 0)
+    monkeypatch.setattr(health, "queue_lengths", lambda: {"default": 1})
 
-    assert requeue_stuck_runs() == 0
-    assert published == []
+    assert requeue_stuck_runs() == 1
+    assert published == [("tests.durable", str(of_a_queue_of_old.pk))]
 
 
 def test_the_sweepers_query_does_not_read_the_whole_table():
