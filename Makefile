@@ -40,10 +40,9 @@ test-fast: lint ## Run the checks, the project's tests in place on SQLite, and t
 # In place, the last layout of the queues holds, by workload.
 IN_PLACE = --ignore=tests/test_queues_by_priority.py
 
-# The other way round, a rendered project runs them: tests/test_project.py.
+# On SQLite a rendered project runs them, and those that kill parts on both: tests/test_project.py.
 test-in-place: .venv/installed
-	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=postgresql $(IN_PLACE) --ignore=tests/faults $(ARGS)
-	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=sqlite tests/faults $(ARGS)
+	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=postgresql $(IN_PLACE) --ignore=tests/faults $(TWO) $(ARGS)
 
 test-combinations: .venv/installed ## Check the files of all 3,240 combinations
 	$(BIN)/$(PYTEST) tests/test_combinations.py $(ARGS)

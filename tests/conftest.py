@@ -16,11 +16,15 @@ from cookiecutter.prompt import prompt_for_config
 from cookiecutter.utils import create_env_with_context
 from pytest_cookies.plugin import Cookies
 
+from tests.forks import ForkServer
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = "{{cookiecutter.project_slug}}"
 LEFT_BY_TOOLS = shutil.ignore_patterns(
     "__pycache__", ".*_cache", ".env", ".hypothesis", ".tools", ".venv", "staticfiles", "var"
 )
+
+ROOM = 2_000_000_000  # bytes; a run takes a quarter of it
 
 Bake = Callable[..., Path]
 Settle = Callable[[Path], Path]
@@ -42,6 +46,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--screenshots", action="store_true", help="keep the pictures that tests/browser takes"
     )
+
+
+def memory() -> str | None:
+    """Return Linux' folder in memory if it has room and runs programs, for what is thrown away."""
+    folder = "/dev/shm"
+    if not Path(folder).is_dir() or os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return None
+    return folder if shutil.disk_usage(folder).free > ROOM else None
+
+
+def pytest_configure() -> None:
+    """Let projects lie in memory: a disk can take longer to make their files than all else takes."""
+    if folder := memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
 
 
 PARTS = {  # of the proof: how the names of their tests begin, and what they are
@@ -197,6 +215,35 @@ def settle(place: Path) -> Settle:
         return settled
 
     return settle
+
+
+@pytest.fixture(scope="session")
+def environment(place: Path, without_flower: Path) -> dict[str, str]:
+    """Return the environment of the project's commands, without what only this template needs."""
+    ours = (
+        "DJANGO_SETTINGS_MODULE",
+        "PYTHONDONTWRITEBYTECODE",
+        "MYPY_CACHE_DIR",
+        "ARGS",
+        "PYTEST_",
+        "MAKE",
+        "MFLAGS",
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {
+        **kept,
+        "PYTHONPATH": str(without_flower),
+        "PYTHONPYCACHEPREFIX": str(place / "compiled"),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def fork_server(place: Path, environment: dict[str, str]) -> Iterator[ForkServer]:
+    """Start what runs Python without waiting for imports."""
+    server = ForkServer(environment, place / "output")
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Bake, Cookiecutter, Hook
+from tests.forks import IN_TESTS, ForkServer, manage
 
 QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 BAD_ANSWERS = {
@@ -107,11 +107,9 @@ def setting(path: Path, name: str) -> str:
 
 def run(folder: Path, *command: str) -> None:
     """Run a command in a project, with its output in the failure if it fails."""
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings.test"}
     done = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
-        env=environment,
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -258,8 +256,11 @@ def test_good_answers_make_valid_python(odd_project: Path) -> None:
         compile(path.read_text(encoding="utf-8"), path, "exec")
 
 
-def test_good_answers_pass_djangos_checks(odd_project: Path) -> None:
-    run(odd_project, "manage.py", "check")
+def test_good_answers_pass_djangos_checks(
+    odd_project: Path, fork_server: ForkServer, environment: dict[str, str]
+) -> None:
+    status, output = fork_server.run(manage("check"), odd_project, {**environment, **IN_TESTS})
+    assert status == 0, output
 
 
 def test_good_answers_pass_the_linter_and_the_formatter(odd_project: Path) -> None:

@@ -2,8 +2,7 @@
 
 import os
 import string
-import subprocess
-import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT
+from tests.forks import IN_TESTS, ForkServer, manage
 from tests.option_space import CODED, Answers, Template, Tree
 
 SETS = 500  # of answers
@@ -122,17 +122,24 @@ def refusals(hook: str) -> dict[str, str]:
 
 
 def write(folder: Path, tree: Tree, before: Tree) -> None:
-    """Write a project over the last one, only what differs from it."""
+    """Write a project over the last one, only what differs from it.
+
+    Python takes up what it compiled from a file of the same size and date, so a file's content dates it.
+    """
     for path in before.keys() - tree.keys():
         (folder / path).unlink()
     for path, text in tree.items():
         if before.get(path) != text:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
+            date = zlib.crc32(text.encode())
+            os.utime(folder / path, (date, date))
 
 
 @pytest.fixture
-def check(tmp_path: Path) -> Callable[[Tree], str]:
+def check(
+    tmp_path: Path, fork_server: ForkServer, environment: dict[str, str]
+) -> Callable[[Tree], str]:
     """Return a function that runs Django's check on a project and returns what it complains about."""
     last: Tree = {}
 
@@ -140,15 +147,8 @@ def check(tmp_path: Path) -> Callable[[Tree], str]:
         write(tmp_path, tree, last)
         last.clear()
         last.update(tree)
-        done = subprocess.run(
-            [sys.executable, "manage.py", "check"],
-            cwd=tmp_path,
-            env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings.test"},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        return "" if done.returncode == 0 else done.stdout + done.stderr
+        status, output = fork_server.run(manage("check"), tmp_path, {**environment, **IN_TESTS})
+        return "" if status == 0 else output
 
     return check
 

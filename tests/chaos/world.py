@@ -20,6 +20,7 @@ LOAD = 1000  # calls of each kind in each row
 CONCURRENCY = 2  # pool processes of a worker
 PATIENCE = 120.0  # seconds; nothing waits that long unless something is broken
 FLOWING = LOAD // 20  # runs of each kind until a fault begins
+GLANCE = 0.1  # seconds between two looks at how much has run
 LOOK = 0.5  # seconds between two looks at what has run: each reads it all
 STILL = 60.0  # seconds without progress after which nothing more is expected
 # What is under way, by table and status.
@@ -58,8 +59,10 @@ class World:
             self.stack.callback(self.database.remove)
             self.smtp_port = free_port()
             self.environment = self.make_environment()
-            self.python("manage.py", "migrate", "--verbosity", "0")
+            # Workers and Beats import for as long as this takes, and bear a database that is not there yet.
+            migration = self.process("migrate", "manage.py", "migrate", "--verbosity", "0")
             self.start_processes()
+            assert migration.process.wait() == 0, "\n".join(self.tails(40))
             self.stack = self.stack.pop_all()
 
     def redis_in(self, name: str, *, keeps: bool) -> Redis:
@@ -88,11 +91,6 @@ class World:
             "LOG_FORMAT": "console",
             "LOG_LEVEL": "WARNING",
         }
-
-    def python(self, *arguments: str) -> None:
-        """Run Python in the project to its end."""
-        command = [sys.executable, *arguments]
-        subprocess.run(command, check=True, cwd=self.project, env=self.environment)
 
     def start_processes(self) -> None:
         """Start the SMTP server, workers, Beats and who publishes, under a supervisor."""
@@ -194,7 +192,7 @@ class World:
         """Return, by kind, when all that was accepted had run, or the last of it that ever did."""
         seen, since = self.missing(accepted), dict.fromkeys(accepted, time.monotonic())
         while any(seen.values()):
-            time.sleep(LOOK)
+            self.await_runs(accepted)
             missing, now = self.missing(accepted), time.monotonic()
             since |= {kind: now for kind in missing if missing[kind] != seen[kind]}
             if missing == seen and self.is_quiet() and self.missing(accepted) == seen:
@@ -202,6 +200,15 @@ class World:
             assert now - max(since.values()) < STILL, f"{missing} wait, and nothing moves"
             seen = missing
         return since
+
+    def await_runs(self, accepted: dict[str, list[str]]) -> None:
+        """Return when there were as many runs as calls, or after LOOK seconds."""
+        deadline = time.monotonic() + LOOK
+        while time.monotonic() < deadline:
+            time.sleep(GLANCE)
+            runs = self.ledger.client
+            if all(runs.llen(kind) >= len(names) for kind, names in accepted.items()):
+                return
 
     def missing(self, accepted: dict[str, list[str]]) -> dict[str, int]:
         """Return how much of what was accepted has not run, by kind."""

@@ -50,10 +50,9 @@ def publish(call: Call, names: list[str], accepted: list[str]) -> None:
             call(name)
         except (DatabaseError, OperationalError):
             time.sleep(PAUSE)
+            close_old_connections()  # as Django does after a request
         else:
             accepted.append(name)
-        finally:
-            close_old_connections()  # as Django does after a request
 
 
 def load(row: str, number: int) -> dict[str, list[str]]:
