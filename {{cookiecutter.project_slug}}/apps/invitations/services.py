@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
@@ -90,14 +91,14 @@ def find(token: str) -> Invitation:
     Raises:
         CannotAcceptError: there is none, or it holds no more.
     """
-    invitation = (
-        Invitation.objects.select_related("invited_by").filter(token_hash=hash_of(token)).first()
-    )
+    # One look: by the second, another may have accepted it, and it would seem to have run out.
+    known = Invitation.objects.annotate(is_late=Q(expires_at__lte=Now()))
+    invitation = known.select_related("invited_by").filter(token_hash=hash_of(token)).first()
     if invitation is None:
         raise CannotAcceptError("unknown")
     if invitation.state != Invitation.State.PENDING:
         raise CannotAcceptError(invitation.state)
-    if not Invitation.objects.open().filter(pk=invitation.pk).exists():
+    if invitation.is_late:
         raise CannotAcceptError(Invitation.State.EXPIRED)
     return invitation
 

@@ -218,6 +218,11 @@ def test_a_link_that_holds_no_more_says_why(client, invitation, change, status, 
     assert not User.objects.filter(email="ann@example.com").exists()
 
 
+def test_a_link_is_judged_by_one_look(invitation, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        services.find(token_of(invitation.nonce))
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_accept_at_once_one_does(boss):
     # Without its task, which a worker would run until after the test.
