@@ -165,13 +165,15 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     source = f"import pytest; raise SystemExit(pytest.main({arguments}))"
     url = database.format(name=f"examples_{examples}")
     tests_environment = {**environment, "TEST_DATABASE_URL": url}
-    empty(database.format(name=f"test_examples_{examples}"))
+    tables = database.format(name=f"test_examples_{examples}")
+    empty(tables)
     try:
         output = succeed(tree, fork_server, source, project, tests_environment)
     except AssertionError as failure:
         # A shared machine may stand still for seconds. The second run counts, and the report says so.
         warnings.warn(f"run again: {tree.words}: {str(failure)[-800:]}", stacklevel=1)
         record_property("trees that were run again", 1)
+        empty(tables)
         output = succeed(tree, fork_server, source, project, tests_environment)
     summary = re.search(r"^=+ (\d+) passed in [\d.]+s( \([\d:]+\))? =+$", output, re.MULTILINE)
     assert summary, output
