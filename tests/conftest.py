@@ -24,7 +24,7 @@ LEFT_BY_TOOLS = shutil.ignore_patterns(
     "__pycache__", ".*_cache", ".env", ".hypothesis", ".tools", ".venv", "staticfiles", "var"
 )
 
-ROOM = 2_000_000_000  # bytes; a run takes a quarter of it
+ROOM = 2_000_000_000  # bytes; the projects of several runs took an eighth of it
 
 Bake = Callable[..., Path]
 Settle = Callable[[Path], Path]

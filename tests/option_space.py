@@ -1,7 +1,7 @@
 """The space of all answers to the questions with choices, rendered in memory.
 
 A file is rendered once for each set of the answers that it names; the same text is kept once. What
-Cookiecutter itself would do with it is proven by `test_projects.py`, which compares the two.
+Cookiecutter itself would do with it is proven by `test_covering_array.py`, which compares the two.
 """
 
 import ast

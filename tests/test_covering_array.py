@@ -161,10 +161,10 @@ def test_a_project_starts_and_delivers_a_mail(  # noqa: PLR0913, PLR0917 - fixtu
 ) -> None:
     project = settle(bake(**dict(row.answers)))
     assert contents(project) == in_memory(template, row)
-    answers = dict(row.answers)
-    kept = place / f"examples-{answers['use_examples']}.sqlite3"
+    given = dict(row.answers)
+    kept = place / f"examples-{given['use_examples']}.sqlite3"
     give_database(project, kept, fork_server, environment)
-    hidden = {} if answers["use_flower"] else {"PYTHONPATH": str(without_flower)}
+    hidden = {} if given["use_flower"] else {"PYTHONPATH": str(without_flower)}
     try:
         start_and_deliver(row, project, mailbox, hidden)
     except AssertionError as failure:
