@@ -5,12 +5,14 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
-from jinja2 import Environment, FileSystemBytecodeCache, Template
+from jinja2 import Environment, FileSystemBytecodeCache, FunctionLoader, Template
 from jinja2.ext import Extension
 
 # A text without these holds no template syntax, nor a line end that Jinja would change.
 SYNTAX = frozenset("{#\n\r")
 JINJA = version("jinja2")
+# Jinja caches the code of what has a name: a text's is the text.
+TEXTS = FunctionLoader(lambda text: text)
 
 
 def cache_of_code(environment: Environment) -> FileSystemBytecodeCache | None:
@@ -44,7 +46,7 @@ class PlainText:
 
 
 class SpareCompiling(Extension):
-    """Keeps the code of compiled files, and leaves plain texts as they are."""
+    """Keeps the code of compiled files and texts, and leaves plain texts as they are."""
 
     def __init__(self, environment: Environment) -> None:
         """Set the cache, and take the place of the environment's own `from_string`."""
@@ -55,6 +57,8 @@ class SpareCompiling(Extension):
 
     def from_string(self, source: str, *arguments: Any, **options: Any) -> Template | PlainText:
         """Return the template that a text is, compiled if it may hold template syntax."""
-        if arguments or options or not SYNTAX.isdisjoint(source):
+        if arguments or options:
             return self.compiled(source, *arguments, **options)
-        return PlainText(source)
+        if SYNTAX.isdisjoint(source):
+            return PlainText(source)
+        return TEXTS.load(self.environment, source, self.environment.make_globals(None))

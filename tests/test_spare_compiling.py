@@ -64,6 +64,17 @@ def test_a_file_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert render() == "Ada"
 
 
+def test_a_text_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def render(text: str) -> str:
+        return environment(EXTENSION).from_string(text).render(CONTEXT)
+
+    assert render("{{ cookiecutter.name }}") == "Ada"
+    monkeypatch.delattr(Environment, "_generate")
+    assert render("{{ cookiecutter.name }}") == "Ada"
+    with pytest.raises(AttributeError):
+        render("{{ cookiecutter.name }}!")
+
+
 def test_code_is_not_shared_between_settings() -> None:
     def render(prefix: str) -> str:
         one = environment(EXTENSION, line_statement_prefix=prefix)
