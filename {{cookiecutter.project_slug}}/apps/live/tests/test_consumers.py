@@ -250,6 +250,7 @@ def test_a_page_outlives_redis_or_comes_again(ann, open_page, redis_server):
     redis_server.stop()
     with pytest.raises(InvalidStatus, match="403"), Page(ann):
         pass
+    wait_until(lambda: page.hears_nothing("ping", timeout=PING))  # those from before are heard
     redis_server.restart()
 
     page.hear("ping")
