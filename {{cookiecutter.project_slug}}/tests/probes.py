@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 from celery import current_app, shared_task
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from django.conf import settings
 
 from apps.tasks.base import Task
@@ -119,3 +119,24 @@ def work(self: Any, name: str, seconds: float = 0) -> None:
     note(f"{name} begins again" if again else f"{name} begins")
     time.sleep(0 if again else seconds)
     note(f"{name} ends")
+
+
+@shared_task(base=Task, name="tests.idle", durable=True)
+def idle() -> None:
+    """A durable task that finds nothing to do."""
+    note("idle")
+    raise Ignore
+
+
+@shared_task(bind=True, base=Task, name="tests.replaced", durable=True)
+def replaced(self: Any) -> None:
+    """A durable task that wants another in its place."""
+    self.replace(durable.s("replacement"))
+
+
+@shared_task(base=Task, name="tests.plain_flaky", autoretry_for=())
+def plain_flaky(failures: int) -> None:
+    """A plain task that fails for good, as often as it is told."""
+    note("plain flaky")
+    if ran().count("plain flaky") <= failures:
+        raise ZeroDivisionError("nothing to divide by")

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from apps.tasks import runs
+from apps.tasks.dead_letters import run_again
 from apps.tasks.models import FailedTask, TaskRun
 from apps.tasks.tasks import requeue_stuck_runs
 from tests import probes
@@ -117,3 +118,28 @@ def test_a_row_that_somebody_holds_is_left_alone():
     with pytest.raises(Ignore):
         probes.durable()
     probes.durable.pop_request()
+
+
+def test_a_task_that_had_nothing_to_do_is_done(worker):
+    result = probes.idle.delay()
+
+    wait_until(has_status(result, "done"))
+
+    assert TaskRun.objects.get(pk=result.id).attempts == 1
+
+
+def test_a_task_that_wants_to_be_replaced_is_a_dead_letter(worker):
+    result = probes.replaced.delay()
+
+    wait_until(has_status(result, "failed"))
+
+    assert "a durable task is not replaced" in FailedTask.objects.get(pk=result.id).last_error
+
+
+def test_what_follows_a_plain_task_follows_its_second_run(worker):
+    chain(probes.plain_flaky.si(1), probes.tell.si("the rest")).apply_async()
+    wait_until(FailedTask.objects.exists)
+
+    run_again(FailedTask.objects.get())
+
+    wait_until(lambda: probes.ran() == ["plain flaky", "plain flaky", "the rest"])

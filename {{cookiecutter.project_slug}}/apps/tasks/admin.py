@@ -102,7 +102,7 @@ class FailedTaskAdmin(admin.ModelAdmin):
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            self.message_user(request, f"It runs again as {run.pk}.", messages.SUCCESS)
+            self.message_user(request, f"Run again as {run.pk}: {run.status}.", messages.SUCCESS)
         return redirect("admin:tasks_failedtask_change", failed.pk)
 
     @admin.action(description="Run again", permissions=["change"])

@@ -159,6 +159,16 @@ class Task(DjangoTask):
             reason, _ = reject.args
             raise Reject(reason, requeue=isinstance(reason, BrokerError)) from reason
 
+    def replace(self, sig: Any) -> Any:
+        """Run another task in place of the running one; see Celery's `Task.replace`.
+
+        Raises:
+            TypeError: the running task is durable. The other one would have its id, and so no row.
+        """
+        if self.durable or runs.has_row(self.request):
+            raise TypeError(f"{self.name}: a durable task is not replaced: chain the tasks instead")
+        return super().replace(sig)
+
     def report_progress(
         self, done: int, total: int, message: str = "", *, user_id: int | None = None
     ) -> None:

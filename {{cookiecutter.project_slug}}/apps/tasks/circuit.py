@@ -12,11 +12,11 @@ from typing import Any
 from celery.signals import beat_init, celeryd_init
 from django.conf import settings
 from django.utils import timezone
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-NO_ANSWER = (OperationalError, RedisConnectionError, RedisTimeoutError)
+NO_ANSWER = (OperationalError, BatchPublishError, RedisConnectionError, RedisTimeoutError)
 
 
 class Circuit:

@@ -5,12 +5,13 @@ from typing import Any
 
 import structlog
 from celery import current_app, signals
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db.models import Q
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils.dateparse import parse_datetime
 
-from apps.tasks import redelivery, runs
-from apps.tasks.arguments import kept_arguments, printable
+from apps.tasks import links, redelivery, runs
+from apps.tasks.arguments import kept_arguments, masked, printable
 from apps.tasks.base import FIRST_FAILED_AT
 from apps.tasks.correlation import correlation_id
 from apps.tasks.models import TaskRun
@@ -43,6 +44,9 @@ def keep_failed_task(
         worker=request.hostname or "",
         traceback=str(getattr(einfo, "traceback", "")),
         first_failed_at=getattr(request, FIRST_FAILED_AT, None),
+        options=links.kept_options(
+            {"chain": request.chain, "link": request.callbacks, "link_error": request.errbacks}
+        ),
     )
 
 
@@ -82,16 +86,42 @@ def keep(
     error: BaseException | None,
     args: Any,
     kwargs: Any,
+    **values: Any,
+) -> None:
+    """Write a dead letter. A database that is away must not hide the task's own error."""
+    write = partial(write_down, task_id, name, error, args, kwargs, **values)
+    try:
+        try:
+            write()
+        except (InterfaceError, OperationalError):
+            # Perhaps it was the connection that failed the task.
+            runs.close_connections()
+            write()
+    except (DatabaseError, InterfaceError):
+        logger.exception("failed_task_not_recorded", task=name, task_id=task_id)
+    finally:
+        runs.close_connections()
+
+
+def write_down(
+    task_id: str,
+    name: str,
+    error: BaseException | None,
+    args: Any,
+    kwargs: Any,
     *,
     run: TaskRun | None = None,
     attempts: int = 1,
     first_failed_at: str | None = None,
+    options: dict[str, Any] | None = None,
     **values: Any,
 ) -> None:
-    """Write a dead letter. A database that is away must not hide the task's own error."""
+    """Write a dead letter into the task's row, or into one of its own; see `keep`."""
     row = TaskRun.objects.filter(pk=runs.row_id(task_id))
-    # The worker's main process has no token, and may learn of a death after the task was done.
-    undone = row.exclude(status=TaskRun.Status.DONE)
+    # The worker's main process has no token, and may learn of a death after the task was done,
+    # or while another worker has it.
+    others = Q(status=TaskRun.Status.RUNNING) & ~Q(worker=values.get("worker", ""))
+    undone = row.exclude(status=TaskRun.Status.DONE).exclude(others)
     held = row.filter(lease_token=run.lease_token) if run else undone
     failed = {
         "status": TaskRun.Status.FAILED,
@@ -100,31 +130,28 @@ def keep(
         "finished_at": Now(),
         "lease_token": None,
         "lease_until": None,
-        **{key: printable(value) for key, value in values.items()},
+        # What is not known now may be in the row already.
+        **{key: printable(value) for key, value in values.items() if value},
     }
-    try:
-        if held.update(
-            **failed,
-            attempts=Greatest("attempts", attempts),
-            first_failed_at=Coalesce("first_failed_at", Now()),
-        ):
-            return
-        if row.exists():
-            logger.warning("task_lease_lost", task=name, task_id=task_id)
-        else:
-            TaskRun.objects.create(
-                id=runs.row_id(task_id),
-                name=printable(name)[:255],
-                attempts=attempts,
-                correlation_id=correlation_id(),
-                first_failed_at=parse_datetime(first_failed_at) if first_failed_at else Now(),
-                **kept_arguments(args, kwargs),
-                **failed,
-            )
-    except DatabaseError:
-        logger.exception("failed_task_not_recorded", task=name, task_id=task_id)
-    finally:
-        runs.close_connections()
+    if held.update(
+        **failed,
+        attempts=Greatest("attempts", attempts),
+        first_failed_at=Coalesce("first_failed_at", Now()),
+    ):
+        return
+    if row.exists():
+        logger.warning("task_lease_lost", task=name, task_id=task_id)
+        return
+    TaskRun.objects.create(
+        id=runs.row_id(task_id),
+        name=printable(name)[:255],
+        attempts=attempts,
+        correlation_id=correlation_id(),
+        first_failed_at=parse_datetime(first_failed_at) if first_failed_at else Now(),
+        options=masked(options or {}),
+        **kept_arguments(args, kwargs),
+        **failed,
+    )
 
 
 @signals.task_success.connect
@@ -158,7 +185,7 @@ def run_again(failed: TaskRun) -> TaskRun:
                 "name": failed.name,
                 "args": failed.args,
                 "kwargs": failed.kwargs,
-                "queue": failed.queue,
+                "queue": failed.queue or runs.queue_for(failed.name),
                 "options": {**failed.options, "retries": 0},
                 "correlation_id": failed.correlation_id,
             },

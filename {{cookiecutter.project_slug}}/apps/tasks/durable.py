@@ -14,9 +14,11 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 
 import structlog
 from celery import current_app
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connection, models
 from django.db.models import Q
 from django.db.models.functions import Now
+from kombu.exceptions import BatchPublishError  # type: ignore[attr-defined]
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
@@ -166,7 +168,8 @@ def persistently(write: Callable[[], Outcome], lease: timedelta) -> Outcome:
     while True:
         try:
             return write()
-        except (InterfaceError, OperationalError) as error:
+        # Celery's soft time limit comes once, and the work that it would end is done.
+        except (InterfaceError, OperationalError, SoftTimeLimitExceeded) as error:
             if time.monotonic() > deadline:
                 raise
             logger.warning("outcome_not_written", error=str(error))
@@ -194,7 +197,7 @@ def ring_for(rows: Iterable[Any], ring: Callable[[Any, Any], object]) -> int:
             for row in rows:
                 ring(row, producer)
                 rung += 1
-    except (BrokerError, RedisError) as error:
+    except (BrokerError, BatchPublishError, RedisError) as error:
         logger.warning("broker_unreachable", error=str(error))
         return 0
     return rung

@@ -66,8 +66,8 @@ class TaskRun(DurableRow):
 
     @property
     def lacks_secrets(self) -> bool:
-        """Whether a secret among the arguments was not kept, so that it cannot run again."""
-        return MASKED in str([self.args, self.kwargs])
+        """Whether a secret among its arguments, or of what follows, was not kept: it cannot run again."""
+        return MASKED in str([self.args, self.kwargs, self.options])
 
 
 class FailedTaskManager(models.Manager["FailedTask"]):

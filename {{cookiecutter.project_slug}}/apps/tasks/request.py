@@ -29,6 +29,14 @@ class Request(request.Request):
         except (DecodeError, LookupError, TypeError, ValueError) as error:
             raise InvalidTaskError(f"{type(error).__name__}: {error}") from error
 
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Tell that the task took too long; who listens finds the request in the task, as elsewhere."""
+        self.task.request_stack.push(self._context)  # type: ignore[attr-defined]
+        try:
+            super().on_timeout(soft, timeout)
+        finally:
+            self.task.request_stack.pop()
+
     def cancel(self, *args: Any, **options: Any) -> None:
         """End the pool process that runs the task; its message goes back to the queue."""
         super().cancel(*args, **options)

@@ -76,7 +76,7 @@ def record(
         args=kept_args,
         kwargs=kept_kwargs,
         options=links.kept_options(options),
-        queue=current_app.amqp.router.route({**options}, task.name)["queue"].name,
+        queue=queue_for(task.name, **options),
         next_attempt_at=Now() + delay,
         correlation_id=correlation_id(),
     )
@@ -136,7 +136,8 @@ def execute(task: Any) -> Any:
     """Claim the row of the message that the task is run for, and run the task with its arguments.
 
     Raises:
-        Ignore: the row is not due, somebody else has it, or the database is away.
+        Ignore: the row is not due, somebody else has it, or the database is away; or the task
+            itself had nothing to do, and is done.
         WorkersLostError: one worker after the other has died with it.
     """
     request = task.request
@@ -154,7 +155,11 @@ def execute(task: Any) -> Any:
     structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id)
     if run.is_poisonous:
         raise WorkersLostError(f"{run.losses} workers in a row have died with this task")
-    return task.run(*run.args, **run.kwargs)
+    try:
+        return task.run(*run.args, **run.kwargs)
+    except Ignore:  # Celery tells nobody of it
+        note_done(task, run)
+        raise
 
 
 def lease_of(task: Any) -> timedelta:
@@ -163,6 +168,11 @@ def lease_of(task: Any) -> timedelta:
     longest = settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
     lease: timedelta = timedelta(seconds=hard or task.time_limit or longest)
     return lease + settings.TASK_LEASE_MARGIN
+
+
+def queue_for(name: str, **options: Any) -> str:
+    """Return the queue that a task goes to."""
+    return str(current_app.amqp.router.route(options, name)["queue"].name)
 
 
 def queue_of(request: Any) -> str:
@@ -174,9 +184,15 @@ def queue_of(request: Any) -> str:
 def note_success(*, sender: Any, **_: Any) -> None:
     """Write down that the task is done, once all that follows it is published."""
     run = getattr(sender.request, "run", None)
+    if run is not None:
+        note_done(sender, run)
+
+
+def note_done(task: Any, run: TaskRun) -> None:
+    """Write down that the run of a task is done."""
     done = {"status": TaskRun.Status.DONE, "last_error": "", "finished_at": Now()}
-    if run is not None and not persistently(partial(run.release, **done), lease_of(sender)):
-        logger.warning("task_lease_lost", task=sender.name, task_id=str(run.pk))
+    if not persistently(partial(run.release, **done), lease_of(task)):
+        logger.warning("task_lease_lost", task=task.name, task_id=str(run.pk))
 
 
 @signals.task_retry.connect
@@ -194,7 +210,10 @@ def note_retry(*, sender: Any, request: Any, reason: Any, **_: Any) -> None:
     run = getattr(request, "run", None)
     if run is None:
         put_back_lost(sender, request, reason.exc, outcome, delay)
-    elif run.release(**outcome, **changed(run, reason.sig)):
+        return
+    # What failed may be the connection itself.
+    write = partial(run.release, **outcome, **changed(run, reason.sig))
+    if persistently(write, lease_of(sender)):
         ring(run, delay)
 
 

@@ -4,6 +4,7 @@ import structlog
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
+from django.db.models import Q
 from django.db.models.functions import Now
 from redis.exceptions import RedisError
 
@@ -43,13 +44,16 @@ def requeue_stuck_runs() -> int:
 
 @shared_task(base=Task, name="tasks.purge_old_runs")
 def purge_old_runs() -> int:
-    """Delete what is done and what has failed once their retention is over."""
-    states, now = TaskRun.Status, Now()
+    """Delete what is done and what has failed once their retention is over.
+
+    The second run of a failed task stays as long as that one, which else could be run again.
+    """
+    states, before = TaskRun.Status, Now() - settings.TASK_RUN_RETENTION
+    failed_before = Now() - settings.FAILED_TASK_RETENTION
     old = TaskRun.objects.filter(
-        status__in=(states.DONE, states.REDELIVERED),
-        queued_at__lt=now - settings.TASK_RUN_RETENTION,
-    ) | TaskRun.objects.filter(
-        status=states.FAILED, finished_at__lt=now - settings.FAILED_TASK_RETENTION
+        Q(status=states.DONE, finished_at__lt=before, copy_of=None)
+        | Q(status=states.REDELIVERED, queued_at__lt=before)
+        | Q(status=states.FAILED, finished_at__lt=failed_before)
     )
     deleted = 0
     try:

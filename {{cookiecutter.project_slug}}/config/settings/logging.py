@@ -38,6 +38,13 @@ renderers: dict[str, list[Any]] = {
     ],
 }
 
+
+def without_celerys_data(_logger: Any, _method: str, event: Any) -> Any:
+    """Drop what Celery adds to the line of a failed task: its arguments may hold secrets."""
+    event.pop("data", None)
+    return event
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -48,7 +55,11 @@ LOGGING = {
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *renderers[LOG_FORMAT],
             ],
-            "foreign_pre_chain": [*shared_processors, structlog.stdlib.ExtraAdder()],
+            "foreign_pre_chain": [
+                *shared_processors,
+                structlog.stdlib.ExtraAdder(),
+                without_celerys_data,
+            ],
         }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "service"}},

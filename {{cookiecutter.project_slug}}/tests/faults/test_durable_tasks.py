@@ -43,7 +43,9 @@ def test_a_task_that_runs_too_long_is_a_dead_letter(worker):
 
     wait_until(has_status(result, "failed"))
 
-    assert FailedTask.objects.get(pk=result.id).error_type == "TimeLimitExceeded"
+    failed = FailedTask.objects.get(pk=result.id)
+    assert (failed.error_type, failed.queue) == ("TimeLimitExceeded", "default")
+    assert failed.worker.startswith("celery@")
 
 
 def test_tasks_that_kill_their_pool_processes_are_set_aside(worker):

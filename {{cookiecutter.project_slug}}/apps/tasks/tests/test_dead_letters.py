@@ -1,5 +1,11 @@
-import pytest
+import logging
+from logging.config import dictConfigClass
 
+import pytest
+from django.conf import settings
+from django.db import OperationalError
+
+from apps.tasks import dead_letters
 from apps.tasks.arguments import MASKED, masked
 from apps.tasks.dead_letters import keep
 from apps.tasks.models import FailedTask, TaskRun
@@ -52,3 +58,59 @@ def test_only_failed_runs_are_dead_letters(admin_client):
 
     assert "broken" in page
     assert "fine" not in page
+
+
+@pytest.mark.django_db
+def test_a_run_that_another_worker_has_is_left_to_it():
+    held = TaskRun.objects.create(name="tests.durable", status="running", worker="celery@b")
+
+    keep(str(held.pk), "tests.durable", TimeoutError("late"), (), {}, worker="celery@a")
+    held.refresh_from_db()
+    assert held.status == "running"
+
+    keep(str(held.pk), "tests.durable", TimeoutError("late"), (), {}, worker="celery@b", queue="")
+    held.refresh_from_db()
+    assert held.status == "failed"
+
+
+@pytest.mark.django_db
+def test_what_is_known_of_a_dead_letter_is_not_forgotten():
+    failed = TaskRun.objects.create(name="x", status="failed", queue="default", worker="celery@a")
+
+    keep(str(failed.pk), "x", TimeoutError("late"), (), {}, worker="", queue="")
+
+    failed.refresh_from_db()
+    assert (failed.queue, failed.worker) == ("default", "celery@a")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dead_letter_is_written_though_the_connection_was_lost(monkeypatch):
+    write, failures = dead_letters.write_down, [OperationalError("the connection is closed")]
+
+    def flaky(*args, **values):
+        if failures:
+            raise failures.pop()
+        write(*args, **values)
+
+    monkeypatch.setattr(dead_letters, "write_down", flaky)
+    keep("some-task", "tests.tell", OperationalError("gone"), (), {})
+
+    assert FailedTask.objects.get().last_error == "OperationalError: gone"
+
+
+def test_the_log_of_a_failed_task_does_not_tell_its_arguments():
+    record = logging.makeLogRecord(
+        {
+            "name": "celery.app.trace",
+            "msg": "Task failed",
+            "data": {"kwargs": "{'password': 'sesame'}"},
+        }
+    )
+    formatter = dictConfigClass(settings.LOGGING).configure_formatter(
+        settings.LOGGING["formatters"]["service"]
+    )
+
+    line = formatter.format(record)
+
+    assert "Task failed" in line
+    assert "sesame" not in line

@@ -1,6 +1,7 @@
 """What people can do about tasks that have failed for good."""
 
 import pytest
+from celery import current_app
 from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 from django.urls import reverse
@@ -44,13 +45,21 @@ def test_a_second_run_again_is_the_first(fail):
     [
         ({"name": "gone.task"}, "no task of this name"),
         ({"kwargs": {"password": "********"}}, "a secret among its arguments was not kept"),
+        ({"options": {"chain": [{"kwargs": {"token": "********"}}]}}, "was not kept"),
         ({"name": "mail.deliver_email"}, 'use "Send again"'),
     ],
-    ids=["unknown", "masked", "a mail"],
+    ids=["unknown", "masked", "masked in what follows", "a mail"],
 )
 def test_what_cannot_run_again_says_why(fail, fields, reason):
     with pytest.raises(ValueError, match=reason):
         run_again(fail(**fields))
+
+
+def test_what_has_no_queue_goes_where_the_table_says(fail):
+    assert (
+        run_again(fail("reports.probe", queue="")).queue
+        == current_app.amqp.router.route({}, "reports.probe")["queue"].name
+    )
 
 
 def test_the_button_runs_it_again(fail, admin_client):
@@ -60,7 +69,7 @@ def test_the_button_runs_it_again(fail, admin_client):
         reverse("admin:tasks_failedtask_run_again", args=[failed.pk]), follow=True
     )
 
-    assert "It runs again as" in page.text
+    assert "Run again as" in page.text
     assert f"queued: {TaskRun.objects.get(copy_of=failed).pk}" in page.text
 
 
@@ -98,7 +107,7 @@ def test_the_command_lists_runs_and_discards(fail, capsys):
 
     output = capsys.readouterr().out
     assert "2 failed" in output
-    assert f"{failed.pk} runs again as {TaskRun.objects.get(copy_of=failed).pk}" in output
+    assert f"{failed.pk} run again as {TaskRun.objects.get(copy_of=failed).pk}: queued" in output
     assert "1 discarded" in output
     assert FailedTask.objects.get() == failed
 

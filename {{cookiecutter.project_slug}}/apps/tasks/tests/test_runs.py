@@ -1,11 +1,13 @@
 """Rows of durable tasks: found when they are due, given back, and deleted in the end."""
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from celery import current_app
 from celery.app.task import Context
-from django.db import DatabaseError, connection
+from celery.exceptions import Retry, SoftTimeLimitExceeded
+from django.db import DatabaseError, OperationalError, connection
 from django.db.models.functions import Now
 
 from apps.tasks import durable, health, redelivery, runs
@@ -74,13 +76,16 @@ def test_the_sweepers_query_does_not_read_the_whole_table():
 
 
 def test_old_rows_leave_when_their_retention_is_over():
-    run(status="done", queued_at=Now() - WEEKS)
+    run(status="done", finished_at=Now() - WEEKS)
     run(status="failed", finished_at=Now() - WEEKS)
     run(status="redelivered", queued_at=Now() - WEEKS)
+    failed = run(status="failed", queued_at=Now() - WEEKS, finished_at=Now())
     kept = {
         run(status="queued", queued_at=Now() - WEEKS).pk,
-        run(status="done").pk,
-        run(status="failed", queued_at=Now() - WEEKS, finished_at=Now()).pk,
+        run(status="done", queued_at=Now() - WEEKS, finished_at=Now()).pk,
+        failed.pk,
+        # Else the failed one could be run again, though it has been.
+        run(status="done", finished_at=Now() - WEEKS, copy_of=failed).pk,
     }
 
     assert purge_old_runs() == 3
@@ -169,3 +174,40 @@ def test_another_workers_row_is_not_given_back():
 def test_ids_of_other_publishers_may_have_any_form():
     assert runs.row_id("seven") == runs.row_id("seven")
     assert current_app.tasks["tests.durable"].durable
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_retry_is_written_though_the_connection_was_lost(monkeypatch, published):
+    claimed = TaskRun.objects.claim(run().pk, HOUR)
+    release, failures = claimed.release, [OperationalError("the connection is closed")]
+
+    def flaky(**outcome):
+        if failures:
+            raise failures.pop()
+        return release(**outcome)
+
+    monkeypatch.setattr(claimed, "release", flaky)
+    request = request_of(str(claimed.pk), task_run=True, run=claimed)
+    again = Retry("away", ConnectionError("away"), 0, sig=probes.durable.s("one").set(retries=1))
+    runs.note_retry(sender=probes.durable, request=request, reason=again)
+
+    claimed.refresh_from_db()
+    assert (claimed.status, claimed.losses, claimed.options["retries"]) == ("queued", 0, 1)
+    assert [task_id for _, task_id in published] == [str(claimed.pk)]
+
+
+def test_an_outcome_is_written_though_the_time_is_up(monkeypatch):
+    monkeypatch.setattr(durable, "WRITE_AGAIN", 0)
+    monkeypatch.setattr(durable, "connection", Mock())
+    write = Mock(side_effect=[SoftTimeLimitExceeded(), "written"])
+
+    assert durable.persistently(write, HOUR) == "written"
+
+
+def test_a_sweep_ends_well_though_the_broker_went_away(redis_server):
+    waiting = run()
+    assert durable.ring_for([waiting], runs.publish) == 1
+
+    redis_server.stop()
+
+    assert durable.ring_for([waiting], runs.publish) == 0

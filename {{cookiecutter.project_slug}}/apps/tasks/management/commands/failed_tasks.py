@@ -58,7 +58,7 @@ class Command(BaseCommand):
                 self.stderr.write(str(reason))
                 refused += 1
             else:
-                self.stdout.write(f"{task.pk} runs again as {run.pk}")
+                self.stdout.write(f"{task.pk} run again as {run.pk}: {run.status}")
                 count += 1
         if refused:
             raise CommandError(f"{count} run again, {refused} cannot")
