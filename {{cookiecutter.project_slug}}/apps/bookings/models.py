@@ -76,7 +76,8 @@ class Slot(models.Model):
         """Refuse to move what is booked: nobody would tell the customer."""
         if self.pk and self.bookings.filter(canceled_at=None).exists():
             kept = Slot.objects.get(pk=self.pk)
-            if (kept.starts_at, kept.ends_at) != (self.starts_at, self.ends_at):
+            before = (kept.calendar_id, kept.starts_at, kept.ends_at)
+            if before != (self.calendar_id, self.starts_at, self.ends_at):
                 raise ValidationError("This slot is booked: cancel its booking before you move it.")
 
     @property

@@ -1,6 +1,7 @@
 """The contact page. It answers once the rows are saved; what is slow is a worker's business."""
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
@@ -26,7 +27,7 @@ def contact(request: HttpRequest) -> HttpResponse:
         logger.info("contact_bot_ignored")
         return redirect("contact:thanks")
     form = ContactForm(request.POST)
-    status = 200
+    status = 422
     if form.is_valid():
         if services.may_submit(client_address(request)):
             services.submit(**form.cleaned_data)
@@ -43,10 +44,12 @@ def thanks(request: HttpRequest) -> HttpResponse:
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the address that the connection came from.
+    """Return the address that the request came from.
 
-    X-Forwarded-For is not looked at: a client may write into it what it likes, and so be somebody
-    else with every request. Behind a proxy, all come from the proxy's address and share one limit
-    until a middleware puts what that proxy says, and only that, into REMOTE_ADDR.
+    Each of our TRUSTED_PROXIES adds to X-Forwarded-For who asked it. What stands before that is
+    the client's own writing, by which it could be somebody else with every request.
     """
+    asked_by = request.headers.get("X-Forwarded-For", "").replace(",", " ").split()
+    if 0 < settings.TRUSTED_PROXIES <= len(asked_by):
+        return str(asked_by[-settings.TRUSTED_PROXIES])
     return str(request.META.get("REMOTE_ADDR", ""))

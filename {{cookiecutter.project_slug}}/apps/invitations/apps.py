@@ -1,3 +1,5 @@
+import logging
+
 from django.apps import AppConfig
 
 
@@ -5,3 +7,9 @@ class InvitationsConfig(AppConfig):
     name = "apps.invitations"
     home = "invitations:list"
     summary = "Links that are sent by mail, work once and run out, and whose secret no table holds."
+
+    def ready(self) -> None:
+        from apps.invitations import logs  # noqa: PLC0415 - it listens from here on
+
+        for name in logs.LOGGERS:
+            logging.getLogger(name).addFilter(logs.HideToken())

@@ -6,6 +6,7 @@ from django import forms
 
 from apps.invitations.models import Invitation
 from apps.invitations.services import may_grant
+from apps.mail.models import bare_address
 from apps.mail.services import checked_address
 from apps.users.models import User
 
@@ -55,6 +56,6 @@ def bare(address: str) -> str:
     Raises:
         ValueError: it is none, or too long for a row.
     """
-    if "<" in address or len(address) > LONGEST:
+    if bare_address(address) != address.lower() or len(address) > LONGEST:
         raise ValueError(address)
     return checked_address("email", address)

@@ -2,6 +2,8 @@
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
 from apps.invitations.models import Invitation
 from apps.mail.services import send_email
@@ -33,7 +35,7 @@ def queue_mail(invitation_id: int) -> Outcome:
             {
                 "invitation_id": invitation.pk,
                 "inviter": invitation.invited_by.get_full_name() or str(invitation.invited_by),
-                "expires_at": invitation.expires_at,
+                "expires_at": date_format(localtime(invitation.expires_at), "j F Y, H:i T"),
             },
             key=f"invitation-{invitation.pk}-{invitation.nonce}",
             related=invitation,

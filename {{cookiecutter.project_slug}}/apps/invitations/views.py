@@ -1,6 +1,5 @@
 """The staff's invitations, and the page that a link opens."""
 
-import re
 from functools import wraps
 from typing import Any, Protocol
 
@@ -9,13 +8,11 @@ from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import SetPasswordForm
 from django.core.paginator import Paginator
-from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
-from django_structlog import signals
 
 from apps.invitations import services
 from apps.invitations.forms import InviteForm
@@ -23,7 +20,6 @@ from apps.invitations.models import Invitation
 from apps.users.models import User
 
 PER_PAGE = 20
-TOKEN = re.compile(r"(?<=/invitations/accept/)[^/\s?]+")
 HTTP_OF = {"unknown": 404}  # for all other words: 410, it was there
 
 
@@ -96,18 +92,6 @@ def no_trace_of_the_link(view: View) -> View:
         return response
 
     return never_cache(without_trace)
-
-
-@receiver(
-    [
-        signals.bind_extra_request_metadata,
-        signals.bind_extra_request_finished_metadata,
-        signals.bind_extra_request_failed_metadata,
-    ]
-)
-def hide_token(log_kwargs: dict[str, Any], **_: object) -> None:
-    """Keep the secret of a link out of the log, which names each request."""
-    log_kwargs["request"] = TOKEN.sub("hidden", log_kwargs["request"])
 
 
 @no_trace_of_the_link

@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from apps.mail import messages, retries, transport
 from apps.mail.models import Email, EmailEvent, Suppression
+from apps.tasks.arguments import printable
 from apps.tasks.durable import persistently
 
 logger = structlog.get_logger(__name__)
@@ -106,4 +107,4 @@ def note_lost_attempt(email: Email) -> None:
 
 def describe(error: Exception) -> str:
     """Say what the provider said, in one line and no longer than a screen."""
-    return f"{type(error).__name__}: {error}"[:2000]
+    return printable(f"{type(error).__name__}: {error}")[:2000]

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import models
 
 from apps.tasks.durable import DurableQuerySet, DurableRow
@@ -141,6 +143,14 @@ class Suppression(models.Model):
         """Keep the address as it is looked up."""
         self.address = bare_address(self.address)
         super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+    def clean(self) -> None:
+        """Refuse what is no address: nothing would be looked up by it."""
+        self.address = bare_address(self.address)
+        try:
+            validate_email(self.address)
+        except ValidationError as error:
+            raise ValidationError({"address": error.messages}) from None
 
 
 def bare_address(recipient: str) -> str:

@@ -8,6 +8,7 @@ from celery.utils.functional import chunks
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
+from django.core.mail.message import sanitize_address
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import validate_email
 from django.db import models, transaction
@@ -186,10 +187,11 @@ def suppress(emails: Sequence[Email]) -> list[Email]:
 
 
 def checked_address(argument: str, address: str) -> str:
-    """Return `address`, or raise ValueError if no mail could go there."""
+    """Return `address`, or raise ValueError if no mail could go there, or not to it alone."""
     try:
         validate_email(bare_address(address))
-    except ValidationError:
+        sanitize_address(address.strip(), "utf-8")  # what the backend does to it
+    except (ValidationError, ValueError):
         raise ValueError(f"{argument}: {address!r} is not an email address") from None
     if "\n" in address or "\r" in address:
         raise ValueError(f"{argument}: {address!r} holds a line break")

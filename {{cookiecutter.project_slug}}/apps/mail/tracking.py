@@ -14,6 +14,7 @@ from django.db import transaction
 from django.dispatch import receiver
 
 from apps.mail.models import Email, EmailEvent, Suppression
+from apps.tasks.arguments import printable
 
 logger = structlog.get_logger(__name__)
 Kind = EmailEvent.Kind
@@ -112,4 +113,4 @@ def fingerprint(event: AnymailTrackingEvent, esp_name: str) -> str:
 def describe(event: AnymailTrackingEvent) -> str:
     """Say what the provider said, no longer than a screen."""
     said = (event.reject_reason, event.description, event.mta_response)
-    return " ".join(dict.fromkeys(str(part) for part in said if part))[:2000]
+    return printable(" ".join(dict.fromkeys(str(part) for part in said if part)))[:2000]

@@ -47,7 +47,7 @@ def new_upload(request: HttpRequest) -> HttpResponse:
         return show(request, UploadForm(), "Import sales")
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
-        return show(request, form, "Import sales")
+        return show(request, form, "Import sales", status=422)
     return redirect(services.import_file(user_of(request), form.cleaned_data["file"]))
 
 
@@ -61,13 +61,14 @@ def new_report(request: HttpRequest) -> HttpResponse:
         return show(request, PeriodForm(initial=initial), "Build a report")
     form = PeriodForm(request.POST)
     if not form.is_valid():
-        return show(request, form, "Build a report")
+        return show(request, form, "Build a report", status=422)
     return redirect(services.order_report(user_of(request), **form.cleaned_data))
 
 
-def show(request: HttpRequest, form: BaseForm, title: str) -> HttpResponse:
+def show(request: HttpRequest, form: BaseForm, title: str, status: int = 200) -> HttpResponse:
     """Show a form."""
-    return render(request, "reports/form.html", {"form": form, "title": title})
+    context = {"form": form, "title": title}
+    return render(request, "reports/form.html", context, status=status)
 
 
 @login_required

@@ -3,6 +3,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from apps.bookings import views
@@ -212,6 +213,14 @@ def test_a_slot_that_is_booked_is_not_moved(admin_client, slot, ann):
     cancel(booking)
     assert admin_client.post(url, moved).status_code == 302
     assert Slot.objects.get().starts_at != slot.starts_at
+
+
+def test_a_slot_that_is_booked_stays_in_its_calendar(slot, ann, owner):
+    book(slot, ann)
+    slot.calendar = Calendar.objects.create(name="Room 2", owner=owner)
+
+    with pytest.raises(ValidationError, match="cancel its booking before you move it"):
+        slot.clean()
 
 
 def test_the_staff_are_told_what_cannot_be_booked(admin_client, make_slot, slot, ann, bob):

@@ -77,8 +77,10 @@ def test_without_redis_the_visitor_is_thanked_and_the_mail_waits(
 
 
 def test_mistakes_are_listed_and_tied_to_their_fields(send):
-    page = send(email="ann", name="").text
+    response = send(email="ann", name="")
+    page = response.text
 
+    assert response.status_code == 422
     assert "Error:" in page
     assert re.search(r'<section [^>]*tabindex="-1" autofocus>', page)
     for field in ("name", "email"):
@@ -144,11 +146,23 @@ def test_mistakes_do_not_count(send):
 
 def test_a_forged_header_makes_nobody_somebody_else(client):
     codes = [
-        client.post("/contact/", WRITTEN, headers={"X-Forwarded-For": f"192.0.2.{n}"}).status_code
+        client.post(
+            "/contact/", WRITTEN, headers={"X-Forwarded-For": f"192.0.2.{n}, 198.51.100.1"}
+        ).status_code
         for n in range(6)
     ]
 
     assert codes == [302] * 5 + [429]
+
+
+def test_behind_a_proxy_each_has_a_limit_of_their_own(client, settings):
+    def send(address):
+        return client.post("/contact/", WRITTEN, headers={"X-Forwarded-For": address}).status_code
+
+    assert [send("192.0.2.1") for _ in range(6)] == [302] * 5 + [429]
+    assert send("192.0.2.2") == 302
+    settings.TRUSTED_PROXIES = 0
+    assert [send(f"192.0.2.{n}") for n in range(6)] == [302] * 5 + [429]
 
 
 def test_without_a_cache_nobody_is_held_up(send, redis_server, caplog):

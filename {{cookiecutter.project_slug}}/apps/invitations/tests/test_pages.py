@@ -1,3 +1,4 @@
+import logging
 import threading
 from datetime import timedelta
 
@@ -69,6 +70,23 @@ def test_mistakes_are_told_by_line_and_nobody_is_invited(client, staff):
     assert not Invitation.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ann@example.com,",
+        "ann@example.com;",
+        "ann@example.com (Ann)",
+        "ann @example.com",
+        "ann@example.com, bob@example.com",
+    ],
+)
+def test_what_is_more_than_an_address_is_a_mistake(client, staff, line):
+    response = client.post("/invitations/", {"emails": line, "role": "member"})
+
+    assert response.status_code == 422
+    assert not Invitation.objects.exists()
+
+
 def test_who_waits_for_an_answer_is_not_invited_twice(client, staff, invitation):
     response = client.post(
         "/invitations/", {"emails": "Ann@Example.com", "role": "member"}, follow=True
@@ -131,10 +149,15 @@ def test_the_page_says_who_invites_and_leaves_no_trace(client, invitation):
 def test_the_log_does_not_tell_the_secret(client, invitation, caplog):
     caplog.set_level("INFO")
 
-    client.get(address_of(invitation))
+    address = address_of(invitation)
+    uvicorn = ("192.0.2.1:1", "GET", address, "1.1", 200)
+    client.get(address)
+    assert client.post(address, {"new_password1": "1", "new_password2": "1"}).status_code == 422
+    logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', *uvicorn)
 
-    assert "/invitations/accept/hidden/" in caplog.text
-    assert token_of(invitation.nonce) not in caplog.text
+    assert caplog.text.count("/invitations/accept/hidden/") >= 4
+    for record in caplog.records:
+        assert token_of(invitation.nonce) not in repr(record.__dict__)
 
 
 def test_who_looks_at_the_mail_in_the_admin_is_not_let_in(client, boss, invitation):

@@ -7,11 +7,13 @@ import pytest
 import time_machine
 from celery import current_app
 from django.db.models.functions import Now
+from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule
 
 from apps.invitations import services, tasks
 from apps.invitations.links import hash_of, token_of
 from apps.invitations.models import Invitation
+from apps.invitations.sending import queue_mail
 from apps.mail.messages import render
 from apps.mail.models import Email
 from apps.tasks.models import TaskRun
@@ -154,3 +156,12 @@ def test_a_worker_sends_what_was_invited(worker, mailbox):
     invitation = Invitation.objects.get(email="ann@example.com")
     texts = {mail["To"]: mail.get_body(("plain",)).get_content() for mail in mailbox.messages}
     assert token_of(invitation.nonce) in texts["ann@example.com"]
+
+
+@pytest.mark.django_db
+def test_the_mail_says_until_when_in_the_services_time_zone(invitation):
+    Invitation.objects.update(expires_at=datetime(2027, 1, 8, 1, tzinfo=UTC))
+    with timezone.override("America/Los_Angeles"):
+        queue_mail(invitation.pk)
+
+    assert "until 7 January 2027, 17:00 PST" in render(Email.objects.get()).text

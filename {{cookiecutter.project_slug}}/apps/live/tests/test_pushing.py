@@ -51,13 +51,16 @@ def test_a_child_of_a_process_that_has_pushed_pushes():
 
 
 def test_a_hundred_messages_take_one_connection():
+    def connections():
+        return client.info("stats")["total_connections_received"]
+
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         push("user.1", {})
-        before = len(client.client_list())
+        before = connections()
         for _ in range(100):
             push("user.1", {})
 
-        assert len(client.client_list()) == before
+        assert connections() - before < 10  # the worker of other tests makes some, too
 
 
 @pytest.mark.parametrize("trouble", ["stop", "hang"])

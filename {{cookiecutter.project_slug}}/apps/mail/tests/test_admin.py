@@ -1,7 +1,7 @@
 import pytest
 from django.urls import reverse
 
-from apps.mail.models import Email
+from apps.mail.models import Email, Suppression
 
 
 def url(name, email):
@@ -103,3 +103,22 @@ def test_the_lists_actions_tell_how_many_they_reached(admin_client, make_email):
 
     assert "1 of 2 canceled" in canceled.text
     assert "2 of 2 sent again" in copied.text
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("Ann <ANN@example.com>", "already exists"),
+        ("Ann ann@example.com", "Enter a valid email address"),
+        ("nobody", "Enter a valid email address"),
+    ],
+)
+def test_a_suppression_is_of_an_address_and_once(admin_client, address, why):
+    Suppression.objects.create(address="ann@example.com")
+
+    page = admin_client.post(
+        "/admin/mail/suppression/add/", {"address": address, "reason": "manual"}
+    )
+
+    assert why in page.text
+    assert Suppression.objects.count() == 1

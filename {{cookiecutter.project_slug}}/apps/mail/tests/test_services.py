@@ -63,6 +63,9 @@ def test_a_related_object_is_found_again(django_user_model):
     [
         ({"to": "ann"}, ValueError, "to: 'ann' is not an email address"),
         ({"to": "ann@example.com\nBcc: bob@example.com"}, ValueError, "to: "),
+        ({"to": "ann@example.com,"}, ValueError, "to: 'ann@example.com,' is not"),
+        ({"to": "ann@example.com;"}, ValueError, "to: 'ann@example.com;' is not"),
+        ({"to": "ann@example.com, bob@example.com"}, ValueError, "to: 'ann@example.com, bob"),
         ({"to": ["ann@example.com"]}, TypeError, "to: one address as a string"),
         ({"key": ""}, ValueError, "key: "),
         ({"from_email": "nobody"}, ValueError, "from_email: 'nobody'"),

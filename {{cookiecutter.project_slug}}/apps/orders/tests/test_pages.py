@@ -4,6 +4,7 @@ import uuid
 import pytest
 from django.contrib.auth.models import Permission
 
+from apps.orders.forms import field_of, price_field_of
 from apps.orders.models import Order, Product
 from apps.tasks.models import TaskRun
 
@@ -89,6 +90,32 @@ def test_mistakes_are_named_and_nothing_is_ordered(ann, bread, pieces):
     assert "Your order was not placed" in answer.text
     assert 'class="errorlist"' in answer.text or "Enter how many pieces" in answer.text
     assert not Order.objects.exists()
+
+
+def test_what_is_for_sale_no_more_is_not_left_out_silently(ann, bread):
+    cake = Product.objects.create(name="Cake", price=20)
+    chosen = {field_of(cake): 1}
+    cake.delete()
+
+    answer = send(ann, bread, 1, **chosen)
+
+    assert answer.status_code == 422
+    assert "not for sale any more" in answer.text
+    assert not Order.objects.exists()
+
+
+def test_nobody_pays_another_price_than_they_have_seen(ann, bread):
+    seen = {price_field_of(bread): bread.price}
+    Product.objects.update(price=100)
+
+    answer = send(ann, bread, 1, **seen)
+
+    assert answer.status_code == 422
+    assert "The price has changed, please look again: Bread." in answer.text
+    assert not Order.objects.exists()
+    (shown,) = re.findall(f'name="{price_field_of(bread)}" value="([^"]+)"', answer.text)
+    assert send(ann, bread, 1, **{price_field_of(bread): shown}).status_code == 302
+    assert Order.objects.get().total == 100
 
 
 def test_the_order_of_somebody_else_is_not_there(bob, place):

@@ -123,6 +123,7 @@ def test_a_line_break_between_quotes_belongs_to_the_cell_wherever_chunks_and_ste
         ("b,2024-01-01,Pen,1,1e99", "amount: "),
         (" ,2024-01-01,Pen,1,1", "external_id: "),
         ("b,2024-01-01,Pe\0n,1,1", "product: "),
+        ("b,2024-01-01,Pen,1\0,1", "quantity: "),
         (f"{'b' * 101},2024-01-01,Pen,1,1", "external_id: "),
         ("b,2024-01-01,Pen,1", "cells: 4, in the first line: 5"),
         ('b,2024-01-01,"Pen"cil,1,1', "',' expected after '\"'"),

@@ -121,8 +121,10 @@ def test_a_failed_import_says_what_its_user_can_mend(client, user):
 def test_a_file_that_cannot_be_taken_is_a_mistake(client, user, monkeypatch, content):
     monkeypatch.setattr(forms, "LARGEST_FILE", 10)
 
-    page = client.post("/reports/imports/new/", {"file": file(content)}).text
+    response = client.post("/reports/imports/new/", {"file": file(content)})
+    page = response.text
 
+    assert response.status_code == 422
     assert "Error:" in page
     assert re.search(r'aria-describedby="[^"]*id_file_error"', page)
     assert not Upload.objects.exists()
@@ -179,7 +181,10 @@ def test_a_file_that_has_expired_is_built_again(client, user):
     ],
 )
 def test_a_period_that_cannot_be_reported_on_is_a_mistake(client, user, since, until, error):
-    assert error in client.post("/reports/new/", {"since": since, "until": until}).text
+    response = client.post("/reports/new/", {"since": since, "until": until})
+
+    assert response.status_code == 422
+    assert error in response.text
     assert not Report.objects.exists()
 
 
