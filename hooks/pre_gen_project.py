@@ -36,7 +36,7 @@ CHOICES = {
 }
 LONGEST = {  # characters
     "project_name": 100,
-    "project_slug": 40,  # leaves room in names of 63, the longest that PostgreSQL takes
+    "project_slug": 32,  # the longest name of a user on Linux
     "description": 300,
     "domain_name": 253,  # RFC 1035
     "author_name": 100,

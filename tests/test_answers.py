@@ -20,7 +20,7 @@ BAD_ANSWERS = {
     "slug that ends with a hyphen": ("project_slug", "service-"),
     "slug with two underscores in a row": ("project_slug", "my__service"),
     "slug in another alphabet": ("project_slug", "сервис"),
-    "slug of 41 characters": ("project_slug", "s" * 41),
+    "slug of 33 characters": ("project_slug", "s" * 33),
     "slug that leaves the output folder": ("project_slug", "../service"),
     "slug that Windows reserves": ("project_slug", "con"),
     "name that is empty": ("project_name", ""),
@@ -84,7 +84,7 @@ GOOD_ANSWERS = {
     "slug that is another folder of the project": {"project_slug": "config"},
     "slug that is a test's name": {"project_slug": "test"},
     "slug with hyphens and digits": {"project_slug": "shop-2-api_v3"},
-    "slug of 40 characters": {"project_slug": "s" * 40},
+    "slug of 32 characters": {"project_slug": "s" * 32},
 }
 
 

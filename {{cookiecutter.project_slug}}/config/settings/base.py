@@ -113,6 +113,8 @@ else:
         "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE", default=60),  # seconds
         "CONN_HEALTH_CHECKS": True,
     }
+    # Seconds; without, a server that is gone from the network costs minutes.
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
@@ -173,6 +175,8 @@ FLOWER_BASIC_AUTH = env.list("FLOWER_BASIC_AUTH", default=[])
 
 # % endif
 # % if cookiecutter.use_examples
+# How many proxies stand in front of web; each adds to X-Forwarded-For who asked it.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=1)
 # Where apps/orders has payments taken; `make dev` starts a gateway that takes no money.
 PAYMENT_GATEWAY_URL = env.str("PAYMENT_GATEWAY_URL", default="")
 # Seconds to connect: somewhat more than 3, when a lost packet comes again. Seconds for the answer: a
