@@ -17,6 +17,7 @@ import sys
 from typing import Any
 
 import redis
+import uvloop
 from aiosmtpd.smtp import SMTP
 
 SLOW = 0.02  # seconds
@@ -57,4 +58,4 @@ async def serve(port: int, ledger: Any) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), redis.Redis.from_url(sys.argv[2], decode_responses=True)))
+    uvloop.run(serve(int(sys.argv[1]), redis.Redis.from_url(sys.argv[2], decode_responses=True)))
