@@ -140,7 +140,8 @@ class Run:
         socket.create_server(("127.0.0.1", self.port)).close()
         assert self.terminal.processes() == []
         for kind in ("worker", "beat"):
-            assert self.terminal.healthcheck(kind).startswith(f"{kind}: none has given a sign")
+            health = self.terminal.healthcheck(kind)
+            assert health.startswith(f"{kind}: none has given a sign"), health + self.output()[-4000:]
         return not (self.terminal.folder / "var" / "redis-url").exists()
 
 
