@@ -141,7 +141,9 @@ class Run:
         assert self.terminal.processes() == []
         for kind in ("worker", "beat"):
             health = self.terminal.healthcheck(kind)
-            assert health.startswith(f"{kind}: none has given a sign"), health + self.output()[-4000:]
+            assert health.startswith(f"{kind}: none has given a sign"), (
+                health + self.output()[-4000:]
+            )
         return not (self.terminal.folder / "var" / "redis-url").exists()
 
 
