@@ -35,7 +35,9 @@ process = Process()
 def begin(kind: str, name: str) -> None:
     """Give signs of life from now on, until this process has ended in good order."""
     process.pid, process.sign = os.getpid(), sign_of(kind, name)
-    atexit.register(end, process.sign)
+    # Again, for a signal that comes as soon as it is called ends the first.
+    for _ in range(2):
+        atexit.register(end, process.sign)
 
 
 def end(sign: Path) -> None:

@@ -82,6 +82,33 @@ def test_a_worker_that_ended_in_good_order_is_missed_by_nobody(check, signs):
     assert check("worker") == (0, "worker: well\n")
 
 
+ENDED_AS_IT_BEGAN_TO_END = """
+import signal
+from apps.tasks import liveness
+
+def interrupted(*arguments):
+    signal.signal = install
+    raise SystemExit
+
+install, signal.signal = signal.signal, interrupted
+liveness.begin("beat", "here")
+liveness.give_sign()
+"""
+
+
+def test_a_signal_just_before_the_sign_is_removed_does_not_keep_it(check):
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDED_AS_IT_BEGAN_TO_END],
+        cwd=MANAGE.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "SystemExit" in ended.stderr
+    assert "none has given a sign" in check("beat")[1]
+
+
 @pytest.mark.usefixtures("handlers")
 def test_who_is_stopped_twice_leaves_no_sign(check, signs, monkeypatch):
     signal.signal(signal.SIGINT, signal.default_int_handler)
