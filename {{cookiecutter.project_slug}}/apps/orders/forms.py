@@ -29,9 +29,11 @@ class OrderForm(forms.Form):
             self.fields[field_of(product)] = forms.IntegerField(
                 label=product.name, required=False, min_value=0, max_value=MOST_OF_ONE
             )
-            # What the customer has seen.
+            # What the customer has seen; Firefox would keep it over a reload, too.
             self.fields[price_field_of(product)] = forms.DecimalField(
-                initial=product.price, required=False, widget=forms.HiddenInput
+                initial=product.price,
+                required=False,
+                widget=forms.HiddenInput({"autocomplete": "off"}),
             )
 
     def rows(self) -> Iterator[tuple[Product, forms.BoundField, forms.BoundField]]:

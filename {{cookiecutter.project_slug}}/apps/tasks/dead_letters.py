@@ -44,10 +44,18 @@ def keep_failed_task(
         worker=request.hostname or "",
         traceback=str(getattr(einfo, "traceback", "")),
         first_failed_at=getattr(request, FIRST_FAILED_AT, None),
-        options=links.kept_options(
-            {"chain": request.chain, "link": request.callbacks, "link_error": request.errbacks}
-        ),
+        options=what_follows(request),
     )
+
+
+def what_follows(request: Any) -> dict[str, Any]:
+    """Return the links of a task, if they have the form that Celery gives them."""
+    try:
+        return links.kept_options(
+            {"chain": request.chain, "link": request.callbacks, "link_error": request.errbacks}
+        )
+    except (AttributeError, KeyError, TypeError):  # a stranger's; the failure itself is kept
+        return {}
 
 
 @signals.task_unknown.connect

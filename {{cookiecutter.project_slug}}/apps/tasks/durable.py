@@ -165,16 +165,19 @@ def persistently(write: Callable[[], Outcome], lease: timedelta) -> Outcome:
         lease: of the row. For most of it, nobody else does the work a second time.
     """
     deadline = time.monotonic() + MOST_OF_A_LEASE * lease.total_seconds()
+    failed = False
     while True:
         try:
+            if failed:
+                connection.close()
+                time.sleep(WRITE_AGAIN)
             return write()
-        # Celery's soft time limit comes once, and the work that it would end is done.
+        # Celery's soft time limit comes once, perhaps in the pause, and the work that it would end is done.
         except (InterfaceError, OperationalError, SoftTimeLimitExceeded) as error:
             if time.monotonic() > deadline:
                 raise
             logger.warning("outcome_not_written", error=str(error))
-            connection.close()
-            time.sleep(WRITE_AGAIN)
+            failed = True
 
 
 def ring_for(rows: Iterable[Any], ring: Callable[[Any, Any], object]) -> int:

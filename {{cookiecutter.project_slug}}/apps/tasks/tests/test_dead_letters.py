@@ -2,6 +2,7 @@ import logging
 from logging.config import dictConfigClass
 
 import pytest
+from celery.app.task import Context
 from django.conf import settings
 from django.db import OperationalError
 
@@ -114,3 +115,10 @@ def test_the_log_of_a_failed_task_does_not_tell_its_arguments():
 
     assert "Task failed" in line
     assert "sesame" not in line
+
+
+@pytest.mark.parametrize("chain", ["abc", [1], [{"task": "x"}], 7])
+def test_links_of_another_form_keep_no_failure_from_being_written(chain):
+    request = Context(chain=chain)
+
+    assert dead_letters.what_follows(request) == {}

@@ -196,10 +196,14 @@ def test_a_retry_is_written_though_the_connection_was_lost(monkeypatch, publishe
     assert [task_id for _, task_id in published] == [str(claimed.pk)]
 
 
-def test_an_outcome_is_written_though_the_time_is_up(monkeypatch):
-    monkeypatch.setattr(durable, "WRITE_AGAIN", 0)
+@pytest.mark.parametrize("in_the_pause", [False, True])
+def test_an_outcome_is_written_though_the_time_is_up(monkeypatch, in_the_pause):
+    up = SoftTimeLimitExceeded()
     monkeypatch.setattr(durable, "connection", Mock())
-    write = Mock(side_effect=[SoftTimeLimitExceeded(), "written"])
+    monkeypatch.setattr(
+        durable.time, "sleep", Mock(side_effect=[up if in_the_pause else None, None])
+    )
+    write = Mock(side_effect=[OperationalError("away") if in_the_pause else up, "written"])
 
     assert durable.persistently(write, HOUR) == "written"
 
