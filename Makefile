@@ -34,8 +34,8 @@ demo: .venv/installed ## Render a project, start it, and watch a mail arrive (ON
 test: lint test-in-place test-template ## Run all checks and tests, as in CI (ARGS="-k mail")
 
 test-fast: lint ## Run the checks, the project's tests in place on SQLite, and the default render
-	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=sqlite $(IN_PLACE) --ignore=tests/faults $(ARGS)
-	$(BIN)/$(PYTEST) tests/test_render.py $(ARGS)
+	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=sqlite $(IN_PLACE) --ignore=tests/faults $(TWO) $(ARGS)
+	$(BIN)/$(PYTEST) tests/test_render.py $(TWO) $(ARGS)
 
 # In place, the last layout of the queues holds, by workload.
 IN_PLACE = --ignore=tests/test_queues_by_priority.py
