@@ -116,6 +116,25 @@ def test_an_accepted_mail_is_sent_under_the_providers_id(desk, email):
     assert email.message_id == desk.provider.message_id(mail)
 
 
+def test_an_address_is_known_again_in_another_form(desk, email):
+    accept = desk.provider.accept
+    email.to = "Ann <ann@b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example>"
+    email.save()
+
+    def accept_as_sent():
+        answer = accept()
+        answer.set_data(
+            answer.get_data(as_text=True).replace(RECIPIENT, "ann@xn--bcher-kva.example")
+        )
+        return answer
+
+    desk.answer = accept_as_sent
+    assert not deliver(email)
+
+    (mail,) = desk.mails
+    assert (email.status, email.message_id) == ("sent", desk.provider.message_id(mail))
+
+
 def test_the_row_names_the_mail_where_the_provider_lets_it(desk, email):
     deliver(email)
 

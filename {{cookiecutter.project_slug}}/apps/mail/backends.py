@@ -15,6 +15,7 @@ from anymail.backends import (
     mailtrap,
     mandrill,
     postal,
+    postmark,
     resend,
     scaleway,
     sendgrid,
@@ -60,6 +61,31 @@ def senseless(
     )
 
 
+class TellsAccountFaults:
+    """A backend whose provider answers as if it refused the mail, where the fault is the account's.
+
+    Such a mail waits until that is mended, or a limit no longer used up.
+    """
+
+    esp_name: str
+
+    def raise_for_status(self, response: Response, payload: Any, message: EmailMessage) -> None:
+        if fault := self.account_fault(response):
+            # Without the answer, whose status would say that the mail is refused for good.
+            raise AnymailAPIError(
+                f"{self.esp_name} answers {response.status_code}: {fault}.",
+                email_message=message,
+                payload=payload,
+                backend=self,
+            )
+        super().raise_for_status(response, payload, message)  # type: ignore[misc]
+
+    @staticmethod
+    @abstractmethod
+    def account_fault(response: Response) -> str:
+        """Return what is wrong with the account, or an empty string."""
+
+
 class TakesDuplicates:
     """A backend whose provider refuses a message that it has had already: that is a success."""
 
@@ -103,11 +129,17 @@ class DoubtsAnswers:
         return found
 
 
-class BrevoBackend(TakesDuplicates, brevo.EmailBackend):  # type: ignore[misc]
+class BrevoBackend(TakesDuplicates, TellsAccountFaults, brevo.EmailBackend):  # type: ignore[misc]
     """Brevo refuses a key that it has seen within 30 minutes, so that refusal is a success.
 
     https://developers.brevo.com/docs/heterogenous-versions-batch-emails
     """
+
+    @staticmethod
+    def account_fault(response: Response) -> str:
+        """Return that the account may not send, if it is so."""
+        denied = stated(response, "code") == "permission_denied"
+        return "the account may not send (permission_denied)" if denied else ""
 
     def build_message_payload(self, message: EmailMessage, defaults: Any) -> Any:
         payload = super().build_message_payload(message, defaults)
@@ -244,7 +276,28 @@ class PostalBackend(postal.EmailBackend):  # type: ignore[misc]
         return found
 
 
-class ResendBackend(TakesDuplicates, resend.EmailBackend):  # type: ignore[misc]
+class PostmarkBackend(TellsAccountFaults, postmark.EmailBackend):  # type: ignore[misc]
+    """Postmark answers 422 to whatever is wrong, and tells in the content what it is.
+
+    https://postmarkapp.com/developer/api/overview#error-codes
+    """
+
+    OWN_FAULTS = {
+        "100": "maintenance",
+        "405": "the account may not send, or has no credit left",
+        "412": "the account waits for its approval",
+        "413": "the account may not send",
+    }
+
+    @classmethod
+    def account_fault(cls, response: Response) -> str:
+        """Return what is wrong with the account, with Postmark's number of the error."""
+        code = str(stated(response, "ErrorCode"))
+        fault = cls.OWN_FAULTS.get(code)
+        return f"{fault} (error {code})" if fault else ""
+
+
+class ResendBackend(TakesDuplicates, TellsAccountFaults, resend.EmailBackend):  # type: ignore[misc]
     """Resend answers a key that it has seen within 24 hours as it did the first time.
 
     It refuses the key if the content has changed since, as a new version of a template does, and
@@ -255,16 +308,11 @@ class ResendBackend(TakesDuplicates, resend.EmailBackend):  # type: ignore[misc]
     # The first is no fault of the mail's, the second one of the service's key.
     PASSING = {"concurrent_idempotent_requests", "invalid_api_key"}
 
-    def raise_for_status(self, response: Response, payload: Any, message: EmailMessage) -> None:
-        if (name := stated(response, "name")) in self.PASSING:
-            # Without the answer, whose status would say that the mail is refused for good.
-            raise AnymailAPIError(
-                f"Resend's answer is {response.status_code} {name}.",
-                email_message=message,
-                payload=payload,
-                backend=self,
-            )
-        super().raise_for_status(response, payload, message)
+    @classmethod
+    def account_fault(cls, response: Response) -> str:
+        """Return Resend's name of an error that is not the mail's."""
+        name = str(stated(response, "name"))
+        return name if name in cls.PASSING else ""
 
     @staticmethod
     def is_duplicate(response: Response) -> bool:
@@ -277,8 +325,17 @@ class ResendBackend(TakesDuplicates, resend.EmailBackend):  # type: ignore[misc]
         return payload
 
 
-class ScalewayBackend(DoubtsAnswers, scaleway.EmailBackend):  # type: ignore[misc]
-    """Anymail's own takes an answer that is not Scaleway's for a refusal."""
+class ScalewayBackend(TellsAccountFaults, DoubtsAnswers, scaleway.EmailBackend):  # type: ignore[misc]
+    """Anymail's own takes an answer that is not Scaleway's for a refusal.
+
+    A quota of the account that is used up is a 403 (https://github.com/scaleway/scaleway-sdk-js).
+    """
+
+    @staticmethod
+    def account_fault(response: Response) -> str:
+        """Return that a quota is used up, if it is."""
+        exceeded = stated(response, "type") == "quotas_exceeded"
+        return "a quota of the account is used up" if exceeded else ""
 
 
 class NamedByRow:
@@ -304,6 +361,12 @@ class SendGridPayload(NamedByRow, sendgrid.SendGridPayload):  # type: ignore[mis
     def named_parts(self) -> list[dict[str, Any]]:
         return [part["custom_args"] for part in self.data["personalizations"]]
 
+    def set_anymail_id(self) -> None:
+        super().set_anymail_id()
+        if key := row_id(self.message):
+            # Anymail looks for an address as it was written, also where it is sent in another form.
+            self.message_ids |= {each.addr_spec: key for each in self.all_recipients}
+
 
 class SendGridBackend(sendgrid.EmailBackend):  # type: ignore[misc]
     """SendGrid returns the id that the sender gave with every report."""
@@ -312,22 +375,17 @@ class SendGridBackend(sendgrid.EmailBackend):  # type: ignore[misc]
         return SendGridPayload(message, defaults, self)
 
 
-class SparkPostBackend(sparkpost.EmailBackend):  # type: ignore[misc]
+class SparkPostBackend(TellsAccountFaults, sparkpost.EmailBackend):  # type: ignore[misc]
     """SparkPost answers 420 while a sending limit of the account is used up, which passes.
 
     https://developers.sparkpost.com/api/transmissions/#header-sending-limits
     """
 
-    def raise_for_status(self, response: Response, payload: Any, message: EmailMessage) -> None:
-        if response.status_code == 420:  # noqa: PLR2004
-            # Without the answer, whose 420 would say that the mail is refused for good.
-            raise AnymailAPIError(
-                "A sending limit of the SparkPost account is used up (420).",
-                email_message=message,
-                payload=payload,
-                backend=self,
-            )
-        super().raise_for_status(response, payload, message)
+    @staticmethod
+    def account_fault(response: Response) -> str:
+        """Return that a limit is used up, if it is."""
+        used_up = response.status_code == 420  # noqa: PLR2004
+        return "a sending limit of the account is used up" if used_up else ""
 
 
 DUPLICATE = 1573  # https://godocs.unisender.ru/api-errors

@@ -9,6 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.utils.time import get_exponential_backoff_interval
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from django.template import TemplateDoesNotExist
 
 PERMANENT = 500  # SMTP replies from here on
 SERVER_ERROR = 500  # HTTP answers from here on
@@ -24,6 +25,8 @@ PASSING = (
     OSError,
     SoftTimeLimitExceeded,
     smtplib.SMTPException,
+    # It was there when the mail was queued: a release is under way, and this worker is not part of it yet.
+    TemplateDoesNotExist,
 )
 
 

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from apps.mail import delivery
 from apps.mail.models import Email
 from apps.tasks.base import Task
-from apps.tasks.durable import ring_for
+from apps.tasks.durable import broker_may_be_away, ring_for
 from apps.tasks.health import queue_lengths
 
 logger = structlog.get_logger(__name__)
@@ -48,8 +48,10 @@ def requeue_stuck_emails() -> int:
     Most of those that wait have theirs in the queue: there are no more rung for than are missing.
     """
     queue = deliver_email.app.amqp.router.route({}, deliver_email.name)["queue"].name
-    due = Email.objects.due().without_message(queue_lengths()[queue])
-    rung = ring_for(map(str, due.values_list("pk", flat=True)), ring)
+    rung = 0
+    with broker_may_be_away():
+        due = Email.objects.due().without_message(queue_lengths()[queue])
+        rung = ring_for(map(str, due.values_list("pk", flat=True)), ring)
     if rung:
         logger.warning("emails_requeued", count=rung)
     return rung

@@ -13,7 +13,7 @@ from anymail.signals import AnymailTrackingEvent, EventType, RejectReason, track
 from django.db import transaction
 from django.dispatch import receiver
 
-from apps.mail.models import Email, EmailEvent, Suppression
+from apps.mail.models import Email, EmailEvent, Suppression, bare_address
 from apps.tasks.arguments import printable
 
 logger = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ IS_HARD: dict[str, Callable[[Any], bool]] = {
     "SparkPost": lambda said: next(iter(said["msys"].values()))["bounce_class"] in {"10", "30"},
     # https://godocs.unisender.ru/email-statuses
     "Unisender Go": lambda said: (
-        said["delivery_info"]["delivery_status"]
+        said.get("delivery_info", {}).get("delivery_status")
         in {"err_mailbox_discarded", "err_unreachable", "err_user_inactive", "err_user_unknown"}
     ),
 }
@@ -61,7 +61,8 @@ IS_HARD: dict[str, Callable[[Any], bool]] = {
 def note_report(event: AnymailTrackingEvent, esp_name: str, **_: Any) -> None:
     """Move the row, leave an event, and suppress the address after a hard bounce or a complaint.
 
-    A report of an unknown mail is logged and not refused, or the provider would send it for days.
+    A report of an unknown mail is logged and not refused, or the provider would send it for days. It
+    may be of an attempt whose answer was lost, and what it says of the address holds for all mails.
     """
     kind = KINDS.get(event.event_type)
     if kind is None:  # opened, clicked and the like
@@ -71,20 +72,27 @@ def note_report(event: AnymailTrackingEvent, esp_name: str, **_: Any) -> None:
         logger.warning(
             "email_report_unknown", provider=esp_name, report=kind, message_id=event.message_id
         )
+        if event.recipient:
+            suppress(bare_address(event.recipient), event, esp_name)
         return
-    detail = describe(event)
     with transaction.atomic():
         _event, new = EmailEvent.objects.get_or_create(
             provider_report=fingerprint(event, esp_name),
-            defaults={"email": email, "kind": kind, "detail": detail},
+            defaults={"email": email, "kind": kind, "detail": describe(event)},
         )
         if new and kind in REPLACES:
             Email.objects.filter(pk=email.pk, status__in=REPLACES[kind]).update(status=kind)
-        if new and (reason := reason_to_suppress(event, esp_name)):
-            Suppression.objects.get_or_create(
-                address=email.address, defaults={"reason": reason, "detail": detail}
-            )
+        if new:
+            suppress(email.address, event, esp_name)
     logger.info("email_reported", provider=esp_name, report=kind, email_id=str(email.pk), new=new)
+
+
+def suppress(address: str, event: AnymailTrackingEvent, esp_name: str) -> None:
+    """Let nothing more go to an address, if the report is a reason for that."""
+    if reason := reason_to_suppress(event, esp_name):
+        Suppression.objects.get_or_create(
+            address=address, defaults={"reason": reason, "detail": describe(event)}
+        )
 
 
 def reason_to_suppress(event: AnymailTrackingEvent, esp_name: str) -> Suppression.Reason | None:

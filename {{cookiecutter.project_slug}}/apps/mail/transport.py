@@ -29,15 +29,11 @@ def send(message: EmailMultiAlternatives) -> str:
         the provider's id of the message, or its Message-ID where the provider gives none.
 
     Raises:
+        ConnectionError: the connection cannot be opened, which says nothing about the mail.
         whatever the backend raises; the connection is closed then, and the next call opens one.
     """
-    if kept.backend is None:
-        kept.backend = get_connection()
-    if not is_alive(kept.backend):
-        close()
-        kept.backend = get_connection()
+    connect()
     try:
-        kept.backend.open()
         kept.backend.send_messages([message])
     except BaseException:
         close()
@@ -45,7 +41,28 @@ def send(message: EmailMultiAlternatives) -> str:
     status = getattr(message, "anymail_status", None)
     if status is not None:
         check_status(status)
-    return str(getattr(status, "message_id", None) or message.extra_headers["Message-ID"])
+        # Anymail keeps one answer for each way in which an address was written, and one is empty then.
+        for recipient in status.recipients.values():
+            if recipient.message_id:
+                return str(recipient.message_id)
+    return str(message.extra_headers["Message-ID"])
+
+
+def connect() -> None:
+    """Open the kept connection where it is not open, or has broken.
+
+    Raises:
+        ConnectionError: the server is away, or greets or lets in nobody; a key is missing.
+    """
+    if kept.backend is not None and not is_alive(kept.backend):
+        close()
+    try:
+        if kept.backend is None:
+            kept.backend = get_connection()
+        kept.backend.open()
+    except Exception as error:
+        close()
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
 
 def check_status(status: AnymailStatus) -> None:

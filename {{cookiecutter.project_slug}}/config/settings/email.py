@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
-from config.queues import route_of
-from config.settings.env import env
+from django.core.exceptions import ImproperlyConfigured
 
-EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # seconds for one step of a conversation
+from config.queues import EMAIL_TIMEOUT, route_of
+from config.settings.env import env
 
 # Names as django-anymail documents them.
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
@@ -88,7 +88,7 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "postmark"
-EMAIL_BACKEND = "anymail.backends.postmark.EmailBackend"
+EMAIL_BACKEND = "apps.mail.backends.PostmarkBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.postmark.PostmarkTrackingWebhookView"
 ANYMAIL = {
     "POSTMARK_SERVER_TOKEN": env.of_provider("POSTMARK_SERVER_TOKEN"),
@@ -143,15 +143,16 @@ ANYMAIL = {
 ANYMAIL |= {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT}
 
 # smtp://user:password@host:25, smtp+tls://…:587 (STARTTLS), smtp+ssl://…:465
-# % if cookiecutter.email_provider == "smtp"
-EMAIL_URL = env.str("EMAIL_URL")
-# % endif
-# % if cookiecutter.email_provider != "smtp"
-EMAIL_URL = env.str("EMAIL_URL", default="")  # instead of the provider, as in development
-# % endif
+# Beside a provider's key, it says who takes the mail instead, as in development.
+EMAIL_URL = env.str("EMAIL_URL", default="")
 if EMAIL_URL:
     vars().update(env.email_url("EMAIL_URL"))
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", default=EMAIL_BACKEND)
+if not EMAIL_URL and EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
+    raise ImproperlyConfigured(
+        "EMAIL_URL is missing or empty: give the SMTP server that takes the mail, "
+        "as in smtp+tls://user:password@smtp.example.com:587"
+    )
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="noreply@{{ cookiecutter.domain_name }}")
 SERVER_EMAIL = env.str("SERVER_EMAIL", default="errors@{{ cookiecutter.domain_name }}")

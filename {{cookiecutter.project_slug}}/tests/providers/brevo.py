@@ -36,7 +36,7 @@ def refuse() -> Response:
     return answer(400, code="invalid_parameter", message="email is not valid in to")
 
 
-def reject_account() -> Response:
+def turn_away() -> Response:
     return answer(
         403,
         code="permission_denied",
@@ -90,7 +90,7 @@ PROVIDER = Provider(
     accept=accept,
     message_id=lambda _mail: MESSAGE_ID,
     refuse=refuse,
-    rejects={"an account that is not activated": reject_account},
+    passes={"an account that is not activated": turn_away},
     had=had,
     delivered=reports("delivered"),
     hard_bounce=reports("hard_bounce", reason="550 5.1.1 no such user here"),

@@ -107,7 +107,7 @@ def complained(message_id: str) -> Report:
 
 
 PROVIDER = Provider(
-    backend="anymail.backends.postmark.EmailBackend",
+    backend="apps.mail.backends.PostmarkBackend",
     webhook="anymail.webhooks.postmark.PostmarkTrackingWebhookView",
     environment={"POSTMARK_SERVER_TOKEN": TOKEN, "WEBHOOK_SECRET": SECRET},
     anymail={"POSTMARK_SERVER_TOKEN": TOKEN, "WEBHOOK_SECRET": SECRET},
@@ -117,6 +117,12 @@ PROVIDER = Provider(
     message_id=lambda _mail: MESSAGE_ID,
     refuse=refuse,
     rejects={"an inactive recipient": reject_inactive},
+    passes={
+        "no credit": lambda: answer(
+            422, ErrorCode=405, Message="You've run out of credits, so you can't send."
+        ),
+        "a pending account": lambda: answer(422, ErrorCode=412, Message="Your account is pending."),
+    },
     delivered=lambda message_id: report(delivery(message_id)),
     hard_bounce=bounce("HardBounce", 1, 4323372036854775807),
     soft_bounce=bounce("SoftBounce", 4096, 4323372036854775808),

@@ -89,6 +89,11 @@ PROVIDER = Provider(
     accept=accept,
     message_id=lambda _mail: MESSAGE_ID,
     refuse=refuse,
+    passes={
+        "a quota that is used up": lambda: answer(
+            403, type="quotas_exceeded", message="quota(s) exceeded for this resource"
+        )
+    },
     rejects={
         "a failed mail with status 200": created("failed", "blocklisted"),
         "a canceled mail with status 200": created("canceled", "canceled"),

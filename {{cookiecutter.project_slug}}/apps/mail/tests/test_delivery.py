@@ -1,7 +1,9 @@
 import smtplib
+import ssl
 from datetime import timedelta
 
 import pytest
+from django.core.mail.backends.smtp import EmailBackend
 from django.db.models.functions import Now
 
 from apps.mail import delivery
@@ -79,7 +81,7 @@ def test_no_server_is_a_temporary_error(make_email, mailbox, settings):
         delivery.deliver(str(email.pk))
 
     email.refresh_from_db()
-    assert email.last_error.startswith("ConnectionRefusedError")
+    assert "ConnectionRefusedError" in email.last_error
 
 
 def test_used_up_attempts_end_as_a_failed_task(make_email, mailbox, settings):
@@ -97,11 +99,22 @@ def test_used_up_attempts_end_as_a_failed_task(make_email, mailbox, settings):
     assert "Traceback" in failed.traceback
 
 
-def test_a_mail_that_kills_its_workers_is_given_up(make_email, mailbox, settings):
+def test_a_mail_whose_last_worker_was_lost_is_given_up(make_email, mailbox, settings):
     settings.EMAIL_MAX_ATTEMPTS = 3
     email = make_email(attempts=3, status="sending", lease_until=Now() - HOUR)
 
     with pytest.raises(delivery.AttemptsUsedUp):
+        delivery.deliver(str(email.pk))
+
+    email.refresh_from_db()
+    assert email.status == "failed"
+    assert mailbox.messages == []
+
+
+def test_a_mail_that_has_killed_three_workers_kills_no_fourth(make_email, mailbox):
+    email = make_email(attempts=2, losses=2, status="sending", lease_until=Now() - HOUR)
+
+    with pytest.raises(delivery.AttemptsUsedUp, match="3 workers in a row"):
         delivery.deliver(str(email.pk))
 
     email.refresh_from_db()
@@ -145,14 +158,63 @@ def test_an_address_that_was_suppressed_meanwhile_gets_nothing(make_email, mailb
     assert mailbox.messages == []
 
 
-def test_a_template_that_breaks_fails_the_mail_with_the_reason(make_email, mailbox):
-    email = make_email(template="gone")
+def test_a_template_that_breaks_fails_the_mail_with_the_reason(make_email, mailbox, monkeypatch):
+    email = make_email()
+    monkeypatch.setattr(delivery.messages, "render_to_string", lambda *_: 1 / 0)
 
     delivery.deliver(str(email.pk))
 
     email.refresh_from_db()
     assert email.status == "failed"
-    assert "TemplateDoesNotExist: mail/gone" in email.last_error
+    assert "ZeroDivisionError" in email.last_error
+
+
+def test_a_template_that_this_worker_has_not_yet_is_waited_for(make_email, mailbox):
+    email = make_email(template="new")
+
+    with pytest.raises(delivery.Deferred):
+        delivery.deliver(str(email.pk))
+
+    email.refresh_from_db()
+    assert email.status == "queued"
+    assert "TemplateDoesNotExist: mail/new" in email.last_error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        smtplib.SMTPConnectError(554, b"no mail from you"),
+        smtplib.SMTPNotSupportedError("SMTP AUTH extension not supported by server."),
+        smtplib.SMTPHeloError(501, b"who are you"),
+        LookupError("a library of the provider's finds no credentials now"),
+        ssl.SSLCertVerificationError("certificate has expired"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whoever_is_not_let_in_says_nothing_of_the_mail(make_email, mailbox, monkeypatch, error):
+    email = make_email()
+
+    def turn_away(_backend):
+        raise error
+
+    monkeypatch.setattr(EmailBackend, "open", turn_away)
+    with pytest.raises(delivery.Deferred):
+        delivery.deliver(str(email.pk))
+
+    email.refresh_from_db()
+    assert email.status == "queued"
+    assert type(error).__name__ in email.last_error
+
+
+def test_a_misspelt_backend_is_waited_for(make_email, settings):
+    email = make_email()
+    settings.EMAIL_BACKEND = "apps.mail.backend.Misspelt"
+
+    with pytest.raises(delivery.Deferred):
+        delivery.deliver(str(email.pk))
+
+    email.refresh_from_db()
+    assert email.status == "queued"
 
 
 def test_the_connection_is_kept_and_reopened_when_it_broke(make_email, mailbox):

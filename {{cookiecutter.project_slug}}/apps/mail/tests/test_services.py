@@ -183,3 +183,11 @@ def test_the_row_knows_the_request_that_queued_it():
         email = send_email("test_email", "ann@example.com")
 
     assert email.correlation_id == "request-7"
+
+
+def test_a_long_id_of_a_request_does_not_keep_its_mail_from_being_queued():
+    with structlog.contextvars.bound_contextvars(correlation_id="x" * 200):
+        email = send_email("test_email", "ann@example.com")
+
+    email.full_clean()
+    assert email.correlation_id == "x" * 100

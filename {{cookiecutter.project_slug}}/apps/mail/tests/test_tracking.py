@@ -10,10 +10,10 @@ from apps.mail.tracking import note_report
 NAME = "given-by-the-provider"
 
 
-def report(event_type, **fields):
+def report(event_type, esp_name="Anybody", **fields):
     given = {"message_id": NAME, "timestamp": now(), "event_id": None, "esp_event": {}}
-    said = {"reject_reason": None, "description": None, "mta_response": None}
-    note_report(SimpleNamespace(event_type=event_type, **given | said | fields), "Anybody")
+    said = {"reject_reason": None, "description": None, "mta_response": None, "recipient": ""}
+    note_report(SimpleNamespace(event_type=event_type, **given | said | fields), esp_name)
 
 
 @pytest.fixture
@@ -54,6 +54,23 @@ def test_only_an_address_that_is_no_good_is_suppressed(email, reason, suppressed
     email.refresh_from_db()
     assert email.status == "bounced"
     assert Suppression.objects.exists() is suppressed
+
+
+def test_a_report_about_an_attempt_whose_answer_was_lost_counts_for_the_address(email):
+    report(EventType.COMPLAINED, message_id="of the first attempt", recipient="Ann@Example.com")
+
+    email.refresh_from_db()
+    assert email.status == "sent"
+    assert Suppression.objects.get().address == "ann@example.com"
+
+
+def test_a_bounce_by_unisender_go_without_a_reason_moves_the_mail(email):
+    said = {"status": "hard_bounced"}
+    report(EventType.BOUNCED, esp_name="Unisender Go", esp_event=said)
+
+    email.refresh_from_db()
+    assert email.status == "bounced"
+    assert not Suppression.objects.exists()
 
 
 def test_a_report_without_the_name_of_a_mail_belongs_to_none(make_email):
