@@ -151,6 +151,7 @@ def fill_disk(world: World) -> None:
     world.ledger.client.set("disk full", "yes")
     time.sleep(3)
     world.ledger.client.delete("disk full")
+    assert "disk is full" in world.story(lines=1000)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 
 from tests.chaos import faults
 from tests.chaos.report import Count, Line
-from tests.chaos.world import CONCURRENCY, World
+from tests.chaos.world import CONCURRENCY, LOAD, World
 
 # Tasks in flight: a process takes no second one while it works on one.
 IN_A_WORKER = CONCURRENCY
@@ -30,6 +30,7 @@ class Row:
         fault: what happens; its docstring says it.
         in_flight: how many tasks it hits while they run, so how many may run twice.
         loses_plain: whether the broker loses what it holds, and with it plain tasks.
+        refuses: whether the database refuses rows meanwhile, and so calls fail.
         around: what is set up before and taken down after.
         database: what the service runs on.
     """
@@ -37,6 +38,7 @@ class Row:
     fault: Callable[[World], None]
     in_flight: int
     loses_plain: bool = False
+    refuses: bool = False
     around: Callable[[World], AbstractContextManager[None]] = nullcontext
     database: str = "postgresql"
 
@@ -58,13 +60,13 @@ ROWS = [
     Row(faults.hang_redis, IN_ALL),
     Row(faults.lose_connections, IN_ALL, around=faults.behind_a_proxy),
     # The mail is sent, and the outcome cannot be written.
-    Row(faults.crash_postgresql, faults.CRASHES * IN_ALL),
+    Row(faults.crash_postgresql, faults.CRASHES * IN_ALL, refuses=True),
     Row(faults.stop_smtp, 0),
     Row(faults.die_before_commit, faults.DEATHS * IN_ALL),
     Row(faults.freeze_worker, IN_A_WORKER),
     Row(faults.kill_beat, 0, loses_plain=True),
     Row(faults.kill_beat_before_it_saves, 0),
-    Row(faults.fill_disk, IN_ALL, database="sqlite"),
+    Row(faults.fill_disk, IN_ALL, refuses=True, database="sqlite"),
 ]
 
 
@@ -101,6 +103,7 @@ def test_nothing_promised_is_lost(
             counts = run(row, world)
         record_property("reliability", Line(row.words, counts))
         assert (counts["email"].lost, counts["durable"].lost) == (0, 0)
+        assert row.refuses or counts["email"].accepted == counts["durable"].accepted == LOAD
         assert row.loses_plain or counts["plain"].lost == 0
         assert repeated(counts) <= row.in_flight
     except BaseException as error:

@@ -11,6 +11,8 @@ from typing import Any
 
 from kombu import Queue
 
+from config.settings.env import env
+
 
 @dataclass(frozen=True)
 class Route:
@@ -29,13 +31,15 @@ class Route:
     hard_limit: int
 
 
-# The first line that fits decides, and the last one takes all the rest. Mail: three times the
-# provider's time-out (EMAIL_TIMEOUT), since a conversation has several steps.
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # seconds for one step of a conversation
+MAIL_LIMIT = 3 * EMAIL_TIMEOUT  # a conversation with the provider has several steps
+
+# The first line that fits decides, and the last one takes all the rest.
 ROUTES: tuple[Route, ...]
 
 # % if cookiecutter.queues == "single"
 ROUTES = (
-    Route("mail.deliver_*", "default", soft_limit=30, hard_limit=40),
+    Route("mail.deliver_*", "default", soft_limit=MAIL_LIMIT, hard_limit=MAIL_LIMIT + 10),
     Route("reports.*", "default", soft_limit=29 * 60, hard_limit=30 * 60),
     Route("*", "default", soft_limit=60, hard_limit=75),
 )
@@ -44,7 +48,7 @@ ROUTES = (
 # % if cookiecutter.queues == "by_priority"
 ROUTES = (
     # A person waits for these.
-    Route("mail.deliver_*", "high", soft_limit=30, hard_limit=40),
+    Route("mail.deliver_*", "high", soft_limit=MAIL_LIMIT, hard_limit=MAIL_LIMIT + 10),
     # Nobody waits for these, or is told how far they are.
     Route("reports.*", "low", soft_limit=29 * 60, hard_limit=30 * 60),
     Route("*.purge_*", "low", soft_limit=60, hard_limit=75),
@@ -55,7 +59,7 @@ ROUTES = (
 # % endif
 # % if cookiecutter.queues == "by_workload"
 ROUTES = (
-    Route("mail.deliver_*", "emails", soft_limit=30, hard_limit=40),
+    Route("mail.deliver_*", "emails", soft_limit=MAIL_LIMIT, hard_limit=MAIL_LIMIT + 10),
     # Long work, with workers of its own so that nothing waits behind it.
     Route("reports.*", "reports", soft_limit=29 * 60, hard_limit=30 * 60),
     # Short work of every kind; longer than a minute belongs to reports.
@@ -65,9 +69,13 @@ ROUTES = (
 # % endif
 
 # Redis hands a message out again when it was not acknowledged for this long. It has to
-# outlast the slowest task, or a second worker starts the same task while the first still
-# runs; the minute is for the steps before and after the limit's clock.
-VISIBILITY_TIMEOUT = timedelta(seconds=max(route.hard_limit for route in ROUTES) + 60)
+# outlast the slowest task and its pause before a retry, which it spends in a worker: else a second
+# worker starts the same task while the first still runs.
+RETRY_LONGEST = 600  # seconds
+LIMIT_MARGIN = 60  # seconds, for the steps before and after the limit's clock
+VISIBILITY_TIMEOUT = timedelta(
+    seconds=max(route.hard_limit for route in ROUTES) + RETRY_LONGEST + LIMIT_MARGIN
+)
 
 
 def route_of(task_name: str) -> Route:

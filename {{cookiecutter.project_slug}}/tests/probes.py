@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 from celery import current_app, shared_task
-from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from django.conf import settings
 
 from apps.tasks.base import Task
@@ -126,6 +126,37 @@ def idle() -> None:
     """A durable task that finds nothing to do."""
     note("idle")
     raise Ignore
+
+
+@shared_task(base=Task, name="tests.rejecting", durable=True)
+def rejecting() -> None:
+    """A durable task that rejects its message."""
+    note("rejecting")
+    raise Reject("not for me", requeue=False)
+
+
+@shared_task(base=Task, name="tests.nested", durable=True)
+def nested(depth: int) -> None:
+    """A durable task that calls itself."""
+    note(f"{depth} begins")
+    if depth:
+        nested(depth - 1)
+    note(f"{depth} ends")
+
+
+@shared_task(bind=True, base=Task, name="tests.paged", durable=True)
+def paged(self: Any, page: int, size: int) -> None:
+    """A durable task that comes back once for the next page."""
+    note(f"page {page} of {size}")
+    if page == 1:
+        self.retry(kwargs={**self.request.kwargs, "page": 2}, countdown=0, throw=False)
+        note("not reached")
+
+
+@shared_task(bind=True, base=Task, name="tests.far_away")
+def far_away(self: Any) -> None:
+    """A plain task that wants to come back when the broker would have handed it out again."""
+    self.retry(countdown=365 * 24 * 3600)
 
 
 @shared_task(bind=True, base=Task, name="tests.replaced", durable=True)

@@ -1,9 +1,10 @@
 """What durable tasks promise, kept by a real worker, a real broker and a real database."""
 
-from datetime import timedelta
+import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from celery import chain, group
+from celery import chain, current_app, group
 from celery.exceptions import Ignore
 from django.db import transaction
 from django.db.models.functions import Now
@@ -128,12 +129,88 @@ def test_a_task_that_had_nothing_to_do_is_done(worker):
     assert TaskRun.objects.get(pk=result.id).attempts == 1
 
 
+def test_a_task_that_rejects_its_message_is_a_dead_letter_and_runs_once(worker):
+    result = probes.rejecting.delay()
+
+    wait_until(has_status(result, "failed"))
+
+    assert FailedTask.objects.get(pk=result.id).error_type == "Reject"
+    assert probes.ran() == ["rejecting"]
+
+
+def test_a_task_whose_link_does_not_fit_is_a_dead_letter_and_runs_once(worker):
+    result = probes.durable.apply_async(("one",), link=probes.idle.s())
+
+    wait_until(has_status(result, "failed"))
+
+    failed = FailedTask.objects.get(pk=result.id)
+    assert (failed.error_type, failed.queue) == ("TypeError", "default")
+    assert probes.ran() == ["one"]
+
+
+def test_a_task_that_calls_itself_goes_on_behind_the_call(worker):
+    result = probes.nested.delay(2)
+
+    wait_until(has_status(result, "done"))
+
+    assert probes.ran() == [
+        *("2 begins", "1 begins", "0 begins"),
+        *("0 ends", "1 ends", "2 ends"),
+    ]
+
+
+def test_a_task_comes_back_with_the_arguments_that_it_gives_anew(worker):
+    result = probes.paged.delay(page=1, size=50)
+
+    wait_until(has_status(result, "done"))
+
+    assert probes.ran() == ["page 1 of 50", "page 2 of 50"]
+
+
+def test_a_task_that_was_revoked_is_not_rung_for_again(worker):
+    task_id = str(uuid.uuid4())
+    current_app.control.revoke(task_id)
+    wait_until(lambda: task_id in str(current_app.control.inspect(timeout=0.5).revoked()))
+
+    result = probes.durable.apply_async(("never",), task_id=task_id)
+
+    wait_until(has_status(result, "failed"))
+    assert FailedTask.objects.get(pk=task_id).error_type == "TaskRevokedError"
+    assert requeue_stuck_runs() == 0
+    assert probes.ran() == []
+
+
+def test_a_start_months_away_can_be_taken_back():
+    result = probes.durable.apply_async(("one",), countdown=90 * 24 * 3600)
+
+    assert runs.cancel(result.id)
+    assert not runs.cancel(result.id)
+
+    assert has_status(result, "failed")()
+
+
+def test_a_time_without_a_zone_is_utc_as_for_celery():
+    result = probes.durable.apply_async(("one",), eta=datetime(2100, 1, 1, 12))  # noqa: DTZ001
+
+    due = TaskRun.objects.get(pk=result.id).next_attempt_at
+    assert abs(due - datetime(2100, 1, 1, 12, tzinfo=UTC)) < timedelta(minutes=1)
+
+
 def test_a_task_that_wants_to_be_replaced_is_a_dead_letter(worker):
     result = probes.replaced.delay()
 
     wait_until(has_status(result, "failed"))
 
     assert "a durable task is not replaced" in FailedTask.objects.get(pk=result.id).last_error
+
+
+def test_what_follows_a_plain_task_that_was_rejected_is_kept(worker):
+    chain(probes.far_away.si(), probes.tell.si("the rest")).apply_async()
+    wait_until(FailedTask.objects.exists)
+
+    failed = FailedTask.objects.get()
+    assert (failed.error_type, failed.queue) == ("Reject", "default")
+    assert failed.options["chain"][0]["task"] == "tests.tell"
 
 
 def test_what_follows_a_plain_task_follows_its_second_run(worker):

@@ -67,8 +67,10 @@ class Task(DjangoTask):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task: a durable one from its row, a plain one unless it keeps killing workers."""
         request = self.request
-        if request.called_directly or request.is_eager:
+        if request.called_directly or request.is_eager or getattr(request, "entered", False):
             return super().__call__(*args, **kwargs)
+        # From here on, a task that calls itself is a function, and no second run.
+        request.entered = True  # type: ignore[attr-defined] # our own
         if runs.has_row(request):
             return runs.execute(self)
         refuse_large(self.name, args, kwargs)
@@ -95,8 +97,8 @@ class Task(DjangoTask):
 
         Raises:
             TypeError: an argument is a model instance, or nothing that JSON knows.
-            ValueError: the arguments are too large, the start lies beyond the broker's visibility
-                time-out, or what follows the task cannot hold.
+            ValueError: the arguments are too large, the task might not have ended within the
+                broker's visibility time-out, or what follows the task cannot hold.
             kombu.exceptions.OperationalError: the broker does not answer, or did not a moment ago;
                 not for a durable task.
         """
@@ -107,7 +109,7 @@ class Task(DjangoTask):
         if self.durable and not self.app.conf.task_always_eager:
             run = runs.record(self, args, kwargs, runs.delay_until(eta or countdown), options)
             return self.AsyncResult(str(run.pk))
-        refuse_distant_start(self.name, countdown, eta)
+        refuse_distant_start(self, runs.delay_until(eta or countdown))
         start: dict[str, Any] = {"countdown": countdown, "eta": eta}
         with circuit.publishing():
             return super().apply_async(args, kwargs, **start, **options)
@@ -123,15 +125,21 @@ class Task(DjangoTask):
         return bool(options.get("retries")) and (self.durable or runs.has_row(self.request))
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Ring once the transaction has committed; see `ring`.
+        """Ring once the transaction has committed; see `ring`."""
+        self.apply_async_on_commit(args, kwargs)
+
+    def apply_async_on_commit(  # type: ignore[override]
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> None:
+        """Do as `delay_on_commit`, with the options of `apply_async`.
 
         The arguments are checked at once, so that a mistake fails where it was made.
         """
         if self.durable:
-            self.apply_async(args, kwargs)
+            self.apply_async(args, kwargs, **options)
             return
-        self.refuse(args, kwargs, {})
-        transaction.on_commit(partial(self.ring, *args, **kwargs))
+        self.refuse(args or (), kwargs or {}, options)
+        transaction.on_commit(partial(self.publish_or_warn, args, kwargs, **options))
 
     def ring(self, *args: Any, **kwargs: Any) -> bool:
         """Publish, and only warn when the broker does not answer.
@@ -139,8 +147,12 @@ class Task(DjangoTask):
         For tasks that a row and a sweeper stand behind: there a lost message costs time, not
         work, so the caller goes on. Returns whether the message was published.
         """
+        return self.publish_or_warn(args, kwargs)
+
+    def publish_or_warn(self, args: Any, kwargs: Any, **options: Any) -> bool:
+        """Do as `ring`, with the options of `apply_async`."""
         try:
-            self.apply_async(args, kwargs)
+            self.apply_async(args, kwargs, **options)
         except BrokerError as error:
             logger.warning("broker_unreachable", task=self.name, args=args, error=str(error))
             return False
@@ -150,8 +162,11 @@ class Task(DjangoTask):
         """Come back later, and remember when the task failed first; see Celery's `Task.retry`.
 
         Celery drops the message of a task whose retry cannot be published. While the broker does
-        not answer, it goes back to its queue instead.
+        not answer, it goes back to its queue instead. A durable task ends here even with
+        `throw=False`, since its row is either put back or done.
         """
+        if runs.has_row(self.request):
+            options["throw"] = True
         first = {FIRST_FAILED_AT: timezone.now().isoformat()}
         try:
             return super().retry(*args, headers=first | (self.request.headers or {}), **options)
@@ -182,13 +197,20 @@ class Task(DjangoTask):
         save_progress(str(self.request.id), done, total, message, user_id=user_id)
 
 
-def refuse_distant_start(task: str, countdown: float | None, eta: datetime | None) -> None:
-    """Raise ValueError for a start that the broker would hand out several times before it comes."""
-    seconds = runs.delay_until(eta or countdown).total_seconds()
-    longest = settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
-    if seconds > longest:
+def refuse_distant_start(task: Task, delay: timedelta) -> None:
+    """Raise ValueError for a start that the broker might hand out again before the task has ended.
+
+    What waits in a worker is as unacknowledged as what runs there. The pause before a retry always
+    fits: see VISIBILITY_TIMEOUT in config/queues.py.
+    """
+    visibility = settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
+    fitting = visibility - (task.time_limit or 0) - settings.TASK_LIMIT_MARGIN
+    pause = settings.TASK_RETRY_LONGEST + settings.TASK_RETRY_MARGIN.total_seconds()
+    longest = max(fitting, pause)
+    if delay.total_seconds() > longest:
         raise ValueError(
-            f"{task}: a start in {timedelta(seconds=round(seconds))} lies beyond the broker's "
-            f"visibility time-out of {timedelta(seconds=longest)}, after which Redis hands the "
-            "task out again: make the task durable, then the start is a column of its row"
+            f"{task.name}: a start in {timedelta(seconds=round(delay.total_seconds()))} is too far "
+            f"away: {timedelta(seconds=round(longest))} is the longest that fits into the broker's "
+            "visibility time-out, after which Redis hands the task out again: make it durable, then "
+            "the start is a column of its row"
         )

@@ -53,7 +53,10 @@ def check_workers(**_: Any) -> list[CheckMessage]:
 @register("celery")
 def check_cache(**_: Any) -> list[CheckMessage]:
     """See to it that clearing the cache, which empties its whole database, empties no queue."""
-    broker = database_of(settings.CELERY_BROKER_URL)
+    try:
+        broker = database_of(settings.CELERY_BROKER_URL)
+    except ValueError:  # of another kind, such as redis+socket://, which redis-py does not know
+        return []
     locations = {
         alias: location
         for alias, cache in settings.CACHES.items()

@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 from celery import current_app, signals
+from celery.app.task import Context
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import Q
 from django.db.models.functions import Coalesce, Greatest, Now
@@ -12,7 +13,7 @@ from django.utils.dateparse import parse_datetime
 
 from apps.tasks import links, redelivery, runs
 from apps.tasks.arguments import kept_arguments, masked, printable
-from apps.tasks.base import FIRST_FAILED_AT
+from apps.tasks.base import FIRST_FAILED_AT, TEMPORARY
 from apps.tasks.correlation import correlation_id
 from apps.tasks.models import TaskRun
 
@@ -31,10 +32,43 @@ def keep_failed_task(
     **_: Any,
 ) -> None:
     """Write the dead letter of a task that failed, ran out of time, or died with its worker."""
-    request = sender.request
+    keep_failed(sender, sender.request, task_id, exception, args, kwargs, einfo)
+
+
+@signals.task_internal_error.connect
+def keep_broken_off_task(
+    *,
+    sender: Any = None,
+    task_id: str = "",
+    exception: BaseException | None = None,
+    args: Any = (),
+    kwargs: Any = None,
+    request: Any = None,
+    einfo: Any = None,
+    **_: Any,
+) -> None:
+    """Write the dead letter of a task that failed after its work, as when what follows does not fit.
+
+    Celery has taken the request away from the task by then, and tells of the failure once more.
+    """
+    context = Context(request)
+    if not (runs.has_row(context) and isinstance(exception, TEMPORARY)):  # then its lease runs out
+        keep_failed(sender, context, task_id, exception, args, kwargs, einfo)
+
+
+def keep_failed(  # noqa: PLR0917 - what Celery's signals tell
+    task: Any,
+    request: Any,
+    task_id: str,
+    exception: BaseException | None,
+    args: Any,
+    kwargs: Any,
+    einfo: Any,
+) -> None:
+    """Write the dead letter of a task that a request was for."""
     keep(
         task_id,
-        sender.name,
+        task.name,
         exception,
         args,
         kwargs,

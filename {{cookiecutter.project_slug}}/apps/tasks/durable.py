@@ -8,7 +8,8 @@ are the database's, so machines whose clocks differ agree on when a lease has ru
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -39,6 +40,7 @@ REQUEUED_AT_LEAST = 100
 # How long an outcome is written again and again: beyond, somebody else may do the work.
 MOST_OF_A_LEASE = 0.8  # share
 WRITE_AGAIN = 0.5  # seconds between two attempts
+BROKER_AWAY = (BrokerError, BatchPublishError, RedisError)
 
 
 class WorkersLostError(Exception):
@@ -200,7 +202,16 @@ def ring_for(rows: Iterable[Any], ring: Callable[[Any, Any], object]) -> int:
             for row in rows:
                 ring(row, producer)
                 rung += 1
-    except (BrokerError, BatchPublishError, RedisError) as error:
+    except BROKER_AWAY as error:
         logger.warning("broker_unreachable", error=str(error))
         return 0
     return rung
+
+
+@contextmanager
+def broker_may_be_away() -> Iterator[None]:
+    """Log that the broker does not answer, and go on behind: the next sweep comes soon."""
+    try:
+        yield
+    except BROKER_AWAY as error:
+        logger.warning("broker_unreachable", error=str(error))

@@ -39,15 +39,14 @@ def following(options: dict[str, Any]) -> list[Any]:
 
 def names_in(signature: Any) -> Iterator[str]:
     """Yield the names of all tasks in a signature, however deep."""
-    inner = (signature.get("kwargs") or {}).get("tasks")
-    if not inner:
-        yield signature["task"]
-        return
-    for part in inner:
+    name, kwargs = signature["task"], signature.get("kwargs") or {}
+    if name in {"celery.chain", "celery.group"}:
+        parts = kwargs["tasks"]
+    else:
+        yield name
+        parts = [*listed(kwargs["header"]), kwargs["body"]] if name == "celery.chord" else []
+    for part in parts:
         yield from names_in(part)
-    if signature["task"] == "celery.chord":
-        yield signature["task"]
-        yield from names_in(signature["kwargs"]["body"])
 
 
 def is_durable(name: str) -> bool:
@@ -69,7 +68,7 @@ def refuse_what_cannot_hold(task: str, *, durable: bool, options: dict[str, Any]
             "twice: let each part write a row, and the last one that finds all rows go on"
         )
     for name in names:
-        if name == "celery.chord" or is_durable(name) != durable:
+        if (name == "celery.chord" and durable) or is_durable(name) != durable:
             kind, other = ("durable", "not") if durable else ("not durable", "durable")
             raise ValueError(
                 f"{task}: is {kind}, and {name}, which follows it, is {other}: one that is lost "

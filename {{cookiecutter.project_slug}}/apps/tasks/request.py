@@ -1,5 +1,7 @@
 """What a worker's main process does about the tasks in its pool."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -31,9 +33,20 @@ class Request(request.Request):
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Tell that the task took too long; who listens finds the request in the task, as elsewhere."""
+        with self.in_the_task():
+            super().on_timeout(soft, timeout)
+
+    def on_failure(self, *args: Any, **options: Any) -> Any:
+        """Tell that the task failed, also by rejecting its message; see `on_timeout`."""
+        with self.in_the_task():
+            return super().on_failure(*args, **options)
+
+    @contextmanager
+    def in_the_task(self) -> Iterator[None]:
+        """Let the task have this request, as while it runs."""
         self.task.request_stack.push(self._context)  # type: ignore[attr-defined]
         try:
-            super().on_timeout(soft, timeout)
+            yield
         finally:
             self.task.request_stack.pop()
 

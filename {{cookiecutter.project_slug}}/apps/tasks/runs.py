@@ -13,7 +13,9 @@ from typing import Any
 
 import structlog
 from celery import current_app, signals
-from celery.exceptions import Ignore, WorkerLostError
+from celery.exceptions import Ignore, TaskRevokedError, WorkerLostError
+from celery.utils.time import maybe_make_aware
+from celery.worker import state
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 from django.db.models import F
@@ -152,6 +154,7 @@ def execute(task: Any) -> Any:
         logger.info("task_not_claimed", task=task.name, task_id=request.id)
         raise Ignore
     request.run = run
+    request.args, request.kwargs = run.args, run.kwargs  # what a retry of the task changes
     structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id)
     if run.is_poisonous:
         raise WorkersLostError(f"{run.losses} workers in a row have died with this task")
@@ -217,11 +220,50 @@ def note_retry(*, sender: Any, request: Any, reason: Any, **_: Any) -> None:
         ring(run, delay)
 
 
+@signals.task_revoked.connect
+def note_revoked(*, request: Any, **_: Any) -> None:
+    """Cancel the row of a task that was revoked: workers forget what is, and the sweeper would ring."""
+    # A process that was merely ended from outside is taken for a revoked task too.
+    if has_row(request) and request.id in state.revoked:
+        cancel(request.id, TaskRun.Status.QUEUED, TaskRun.Status.RUNNING)
+        close_connections()
+
+
+def cancel(task_id: str, *statuses: str) -> bool:
+    """Take back a durable task that no worker has begun, however far away its start is.
+
+    Args:
+        task_id: the id that `apply_async` gave.
+        statuses: those in which it may be; waiting, unless told otherwise.
+
+    Returns:
+        whether that came in time. The task is kept as a failed one, which can be run again.
+    """
+    undone = TaskRun.objects.filter(
+        pk=row_id(task_id), status__in=statuses or [TaskRun.Status.QUEUED]
+    )
+    return (
+        undone.update(
+            status=TaskRun.Status.FAILED,
+            error_type=TaskRevokedError.__name__,
+            last_error="It was taken back.",
+            lease_token=None,
+            lease_until=None,
+            first_failed_at=Coalesce("first_failed_at", Now()),
+            finished_at=Now(),
+        )
+        == 1
+    )
+
+
 def changed(run: TaskRun, signature: Any) -> dict[str, Any]:
-    """Return what a retry changes in its row: the count, and arguments that the task gave anew."""
+    """Return what a retry writes into its row: the count, and the arguments, given anew or not."""
     run.options["retries"] = signature.options["retries"]
-    given = {name: signature[name] for name in ("args", "kwargs") if signature[name]}
-    return {"options": run.options, **given}
+    return {
+        "options": run.options,
+        "args": list(signature["args"]),
+        "kwargs": dict(signature["kwargs"]),
+    }
 
 
 def put_back_lost(
@@ -254,7 +296,7 @@ def close_connections() -> None:
 def delay_until(when: Any) -> timedelta:
     """Return how long it is until a retry: Celery gives seconds, or a time."""
     if isinstance(when, datetime):
-        return max(when - timezone.now(), timedelta(0))
+        return max(maybe_make_aware(when) - timezone.now(), timedelta(0))
     return timedelta(seconds=when or 0)
 
 

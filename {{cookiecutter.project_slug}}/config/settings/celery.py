@@ -3,12 +3,25 @@
 from datetime import timedelta
 from typing import Any
 
-from config.queues import ROUTES, VISIBILITY_TIMEOUT, Limits, broker_queues, route_task
+from config.queues import (
+    LIMIT_MARGIN,
+    RETRY_LONGEST,
+    ROUTES,
+    VISIBILITY_TIMEOUT,
+    Limits,
+    broker_queues,
+    route_task,
+)
 from config.schedule import SCHEDULE
 from config.settings.env import env
 
 CELERY_BROKER_URL = env.str(
     "CELERY_BROKER_URL", default=env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+)
+# Its certificate is checked, as the cache's is; Celery by itself takes any. What the URL says
+# (ssl_cert_reqs) comes first.
+CELERY_BROKER_USE_SSL = (
+    {"ssl_cert_reqs": "required"} if CELERY_BROKER_URL.startswith("rediss:") else False
 )
 CELERY_TIMEZONE = "{{ cookiecutter.timezone }}"
 
@@ -28,7 +41,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 TASK_RETRY_FIRST = (
     1.0  # second; also how long after its pool process died a durable task comes again
 )
-TASK_RETRY_LONGEST = 600  # seconds
+TASK_RETRY_LONGEST = RETRY_LONGEST
+TASK_LIMIT_MARGIN = LIMIT_MARGIN
 TASK_MAX_RETRIES = 20
 # A durable task's retry comes this much after its row is due, since a worker's clock may run ahead
 # of the database's.

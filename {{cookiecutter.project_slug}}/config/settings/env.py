@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 # What the service writes on a developer's machine: SQLite, Redis, the address of that Redis.
@@ -21,11 +22,12 @@ class Environment(environ.Env):  # type: ignore[misc]
         since with an empty one anybody could sign the provider's reports.
 
         Raises:
-            ImproperlyConfigured: it is needed and missing.
+            ImproperlyConfigured: it is needed, and missing or empty.
         """
-        elsewhere = self.str("EMAIL_URL", default="")
-        value: str = self.str(name, default=secrets.token_hex() if elsewhere else self.NOTSET)
-        return value
+        value: str = self.str(name, default="")
+        if not value and not self.str("EMAIL_URL", default=""):
+            raise ImproperlyConfigured(f"{name} is missing or empty: the email provider gives it")
+        return value or secrets.token_hex()
 
 
 env = Environment()

@@ -52,20 +52,33 @@ def test_the_next_run_may_start():
         pass
 
 
-def test_the_web_port_is_8000_by_default(monkeypatch):
+@pytest.fixture
+def procfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a Procfile whose second line names a port."""
+    monkeypatch.setattr(dev, "BASE_DIR", tmp_path)
+    file = tmp_path / "Procfile"
+    file.write_text("web: serve $PORT\ntop: show --port=${TOP_PORT:-5600} --pid=${TOP_PID:-1}\n")
+    return file
+
+
+@pytest.mark.usefixtures("procfile")
+def test_the_web_port_is_8000_by_default_and_others_are_as_the_procfile_says(monkeypatch):
     monkeypatch.delenv("PORT", raising=False)
     monkeypatch.setattr(dev.socket, "create_server", lambda _address: socket.socket())
 
-    assert dev.web_port() == 8000
+    assert dev.ports() == {"PORT": 8000, "TOP_PORT": 5600}
 
 
-def test_a_taken_port_is_refused(monkeypatch):
+@pytest.mark.usefixtures("procfile")
+@pytest.mark.parametrize("name", ["PORT", "TOP_PORT"])
+def test_a_taken_port_is_refused(monkeypatch, name):
+    monkeypatch.setenv("PORT", str(dev.free_port()))
     with socket.create_server((dev.HOST, 0)) as other:
         port = other.getsockname()[1]
-        monkeypatch.setenv("PORT", str(port))
+        monkeypatch.setenv(name, str(port))
 
-        with pytest.raises(dev.CannotStartError, match=f"^Port {port}: another program .* PORT="):
-            dev.web_port()
+        with pytest.raises(dev.CannotStartError, match=f"^Port {port}: another .* dev {name}="):
+            dev.ports()
 
 
 @pytest.mark.parametrize("text", ["http", "-1", "0", "65536", "80.5"])
@@ -73,7 +86,7 @@ def test_what_is_no_port_is_refused(monkeypatch, text):
     monkeypatch.setenv("PORT", text)
 
     with pytest.raises(dev.CannotStartError, match=f"^PORT={text}: not a port"):
-        dev.web_port()
+        dev.ports()
 
 
 def test_redis_from_the_path_comes_before_valkey(programs):

@@ -1,3 +1,5 @@
+import runpy
+
 import pytest
 import redis
 from celery import current_app
@@ -5,6 +7,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.checks import run_checks
 
+from apps.tasks.checks import check_cache
 from config.queues import ROUTES, VISIBILITY_TIMEOUT, route_of
 
 
@@ -29,7 +32,17 @@ def test_every_task_has_a_route_and_gets_its_limits():
 
 def test_each_task_is_told_to_stop_before_it_is_killed_and_killed_before_it_is_handed_out_again():
     for route in ROUTES:
-        assert 0 < route.soft_limit < route.hard_limit < VISIBILITY_TIMEOUT.total_seconds()
+        longest = route.hard_limit + settings.TASK_RETRY_LONGEST  # it waits in a worker, too
+        assert 0 < route.soft_limit < route.hard_limit
+        assert longest < VISIBILITY_TIMEOUT.total_seconds()
+
+
+def test_a_delivery_outlasts_the_providers_time_out(monkeypatch):
+    monkeypatch.setenv("EMAIL_TIMEOUT", "60")
+
+    made = runpy.run_path(str(settings.BASE_DIR / "config/queues.py"))
+
+    assert made["route_of"]("mail.deliver_email").soft_limit == 180
 
 
 def test_a_queue_without_a_worker_is_found(procfile):
@@ -67,6 +80,12 @@ def test_a_cache_in_the_brokers_database_is_found(settings, location, tmp_path):
 
     (error,) = errors()
     assert "'default' shares its database with the broker" in error
+
+
+def test_a_broker_of_another_kind_does_not_break_the_checks(settings):
+    settings.CELERY_BROKER_URL = "redis+socket:///run/redis.sock"
+
+    assert check_cache() == []
 
 
 def test_clearing_the_cache_leaves_the_broker_alone():

@@ -4,7 +4,7 @@ import signal
 from datetime import timedelta
 
 import pytest
-from celery import current_app
+from celery import current_app, signals
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
@@ -50,7 +50,14 @@ def test_a_killed_leader_is_replaced_and_a_stopped_one_hands_over_at_once(beats,
     assert follower.leads()
 
     follower.end(signal.SIGTERM)
+    fired = []
+
+    def note(sender, **_):
+        fired.append(sender)
+
+    signals.after_task_publish.connect(note)
     successor = DeclaredScheduler(app=current_app._get_current_object())
     successor.tick()
     assert successor.leads
+    assert "reports.probe" not in fired
     assert probes.ran() == ["report", "report"]

@@ -6,11 +6,15 @@ import pytest
 from celery import current_app
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Reject
+from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from apps.tasks.base import Task
+from apps.tasks.base import Task, refuse_distant_start
+from apps.tasks.models import TaskRun
 from apps.tasks.tasks import heartbeat
+from tests import probes
 
 
 def test_every_task_of_the_service_has_the_base_class_and_a_name_of_its_own():
@@ -38,8 +42,37 @@ def test_a_model_instance_is_refused_with_what_to_pass(django_user_model):
     ids=["countdown", "eta"],
 )
 def test_a_start_beyond_the_visibility_time_out_is_refused(start):
-    with pytest.raises(ValueError, match="beyond the broker's visibility time-out"):
+    with pytest.raises(ValueError, match="fits into the broker's visibility time-out"):
         heartbeat.apply_async(**start)
+
+
+def test_a_long_task_may_wait_for_as_long_as_a_retry_does_and_no_longer():
+    longest = timedelta(seconds=settings.TASK_RETRY_LONGEST)
+
+    refuse_distant_start(probes.report, longest)
+    with pytest.raises(ValueError, match="0:10:00 is the longest"):
+        probes.report.apply_async(eta=timezone.now() + longest + timedelta(minutes=1))
+
+
+@pytest.mark.django_db
+def test_a_durable_task_is_a_row_before_the_commit():
+    with transaction.atomic():
+        probes.durable.apply_async_on_commit(("one",), countdown=600)
+        assert TaskRun.objects.get().args == ["one"]
+
+
+@pytest.mark.django_db
+def test_a_broker_that_is_away_does_not_end_what_follows_a_commit(
+    redis_server, django_capture_on_commit_callbacks
+):
+    redis_server.stop()
+    after = []
+
+    with django_capture_on_commit_callbacks(execute=True):
+        heartbeat.apply_async_on_commit(countdown=1)
+        transaction.on_commit(lambda: after.append("reached"))
+
+    assert after == ["reached"]
 
 
 def test_a_broker_that_is_away_raises_when_publishing_and_not_when_ringing(redis_server):

@@ -79,6 +79,7 @@ def test_the_page_hides_secrets_and_shows_the_rest(fail, admin_client):
     page = admin_client.get(change(failed)).text
 
     assert "sesame" not in page
+    assert "&quot;order&quot;: 7" in page
     assert "Traceback: line 1" in page
 
 

@@ -3,6 +3,7 @@
 import pytest
 from celery import chain, chord, group
 
+from apps.tasks.links import refuse_what_cannot_hold
 from apps.tasks.models import TaskRun
 from apps.tasks.tasks import heartbeat
 from tests.probes import durable, durable_link, report
@@ -27,6 +28,14 @@ def test_a_chord_of_durable_tasks_is_refused():
         chord([report.s()])(durable_link.s("b"))
     with pytest.raises(ValueError, match=r"celery\.chord"):
         durable.apply_async(("a",), link=chord([durable.si("b")], durable.si("c")))
+
+
+def test_a_chord_of_plain_tasks_may_follow_a_plain_task():
+    for link in (chord([report.si(1), report.si(2)], report.si(3)), report.si(tasks=[1, 2])):
+        refuse_what_cannot_hold(report.name, durable=False, options={"link": link})
+
+    with pytest.raises(ValueError, match=r"reports\.probe: is not durable, and tests\.durable"):
+        chain(report.si(), group(report.si(1), durable.si("a")), report.si(3)).apply_async()
 
 
 def test_what_follows_is_kept_with_an_id_of_its_own():

@@ -10,6 +10,7 @@ from celery.exceptions import Retry, SoftTimeLimitExceeded
 from django.db import DatabaseError, OperationalError, connection
 from django.db.models.functions import Now
 
+from apps.mail.tasks import requeue_stuck_emails
 from apps.tasks import durable, health, redelivery, runs
 from apps.tasks.durable import WorkersLostError
 from apps.tasks.models import TaskRun
@@ -215,3 +216,5 @@ def test_a_sweep_ends_well_though_the_broker_went_away(redis_server):
     redis_server.stop()
 
     assert durable.ring_for([waiting], runs.publish) == 0
+    assert requeue_stuck_runs() == 0
+    assert requeue_stuck_emails() == 0
