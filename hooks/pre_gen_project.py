@@ -5,6 +5,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 
 # JSON escapes every quote inside a text, so three in a row never end this string early.
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
@@ -39,7 +40,7 @@ LONGEST = {  # characters
     "project_slug": 32,  # the longest name of a user on Linux
     "description": 300,
     "domain_name": 253,  # RFC 1035
-    "author_name": 100,
+    "author_name": 105,  # the longest project_name, and " team"
     "author_email": 254,  # RFC 5321
     "timezone": 64,
 }
@@ -55,7 +56,8 @@ LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = rf"({LABEL}\.)*(?![0-9]+$){LABEL}"
 WORD = "[a-z0-9!#$%&'*+/=?^_`|~-]+"
 EMAIL = "(?=[^@]{1,64}@)" + rf"{WORD}(\.{WORD})*@{DOMAIN}"
-ZONE = "[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*"
+AREA = "Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific"
+ZONE = f"({AREA})" + "(/[A-Za-z_-]+){1,2}"
 TEMPLATE_SYNTAX = "{[%#{]|^# %"
 
 LONGEST_SHOWN = 60  # characters; a message fits on one line of a terminal
@@ -108,20 +110,33 @@ def email_faults(answer: str) -> Iterator[str]:
         yield "is not an email address; write it like team@example.com"
 
 
-def timezone_faults(answer: str) -> Iterator[str]:
-    """Yield why a text is not a time zone; without a zone database, only its form is looked at."""
-    if answer == "UTC":
-        return
-    # Only here, since these two imports and the list of all zones take 25 ms.
-    import difflib  # noqa: PLC0415
+def cities() -> set[str]:
+    """Return the time zones that are named after a city; none where there is no zone database."""
     import zoneinfo  # noqa: PLC0415
 
-    zones = zoneinfo.available_timezones()
+    for folder in zoneinfo.TZPATH:
+        # Old names, such as Asia/Calcutta, are not in this table.
+        with suppress(OSError), open(f"{folder}/zone.tab", encoding="utf-8") as table:  # noqa: PTH123
+            return {line.split()[2] for line in table if not line.startswith("#")}
+    return {zone for zone in zoneinfo.available_timezones() if re.fullmatch(ZONE, zone)}
+
+
+def timezone_faults(answer: str) -> Iterator[str]:
+    """Yield why a text is neither UTC nor a city's time zone, which are all that Debian's images know.
+
+    Without a zone database, only its form is looked at.
+    """
+    if answer == "UTC":
+        return
+    # Only here, since this import and that of the zones take some milliseconds.
+    import difflib  # noqa: PLC0415
+
+    zones = cities()
     if answer in zones or (not zones and re.fullmatch(ZONE, answer)):
         return
-    close = difflib.get_close_matches(answer, zones, 1)
-    yield "is not a time zone; " + (
-        f"did you mean {close[0]}?" if close else "write it like Europe/Berlin"
+    close = difflib.get_close_matches(answer, zones, 1, cutoff=0.8)
+    yield "is neither UTC nor the time zone of a city; " + (
+        f"did you mean {close[0]}?" if close else "write it like America/New_York"
     )
 
 

@@ -53,6 +53,10 @@ BAD_ANSWERS = {
     "email with a Kelvin sign for a K": ("author_email", "team@\u212aelvin.example"),
     "time zone with a typing error": ("timezone", "Europe/Berln"),
     "time zone that is a path": ("timezone", "../../etc/localtime"),
+    "time zone without a city": ("timezone", "EST5EDT"),
+    "time zone of a country": ("timezone", "US/Eastern"),
+    "time zone under an old name": ("timezone", "Asia/Calcutta"),
+    "time zone that is an offset": ("timezone", "Etc/GMT-3"),
 }
 GOOD_ANSWERS = {
     "apostrophe": {"project_name": "O'Brien", "description": "O'Brien's work"},
@@ -162,6 +166,7 @@ def test_all_bad_answers_are_named_at_once(cookiecutter: Cookiecutter, tmp_path:
         ("domain_name", "bücher.example", "xn--"),
         ("author_email", "team", "team@example.com"),
         ("timezone", "Europe/Berln", "did you mean Europe/Berlin?"),
+        ("timezone", "US/Eastern", "like America/New_York"),
     ],
 )
 def test_complaint_says_what_to_do(
@@ -226,8 +231,38 @@ def test_existing_folder_is_left_alone(cookiecutter: Cookiecutter, tmp_path: Pat
     assert (tmp_path / "my_service/notes.txt").read_text(encoding="utf-8") == "mine"
 
 
-def test_name_without_a_single_letter_gets_a_slug(bake: Bake) -> None:
-    assert bake(project_name="!").name == "service"
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("!", "service"),
+        ("3D Printing", "service_3d_printing"),
+        ("7" * 40, "service_777777777777777777777777"),
+        ("1234567890123456789012 4 6", "service_1234567890123456789012_4"),
+        ("Aux", "service_aux"),
+        ("Con", "service_con"),
+        ("COM1", "service_com1"),
+        ("Con Edison", "con_edison"),
+        ("n" * 100, "n" * 32),
+    ],
+)
+def test_any_good_name_is_answer_enough(
+    cookiecutter: Cookiecutter, tmp_path: Path, name: str, slug: str
+) -> None:
+    done = cookiecutter("--no-input", f"project_name={name}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == [slug]
+
+
+@pytest.mark.parametrize(
+    "answer", ["Europe/Berlin", "America/Argentina/Buenos_Aires", "US/Eastern"]
+)
+def test_without_a_zone_database_the_form_of_a_time_zone_decides(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr("zoneinfo.TZPATH", ())
+    monkeypatch.setattr("zoneinfo.available_timezones", set)
+    faults = list(hook("pre_gen_project")["timezone_faults"](answer))
+    assert bool(faults) == (answer == "US/Eastern")
 
 
 def test_good_answers_are_in_the_project_unchanged(

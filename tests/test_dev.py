@@ -194,13 +194,15 @@ def test_a_python_that_is_too_old_is_named(terminal, tmp_path):
     assert not (terminal.folder / ".venv").exists()
 
 
-def test_a_taken_port_is_named(terminal):
+@pytest.mark.parametrize("name", ["PORT", "FLOWER_PORT"])
+def test_a_taken_port_is_named(terminal, name):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        (reason,) = reasons(terminal.run("make", "dev", VENV, f"PORT={port}"))
+        ports = {"PORT": str(free_port()), name: str(port)}
+        (reason,) = reasons(terminal.run("make", "dev", VENV, **ports))
 
     assert reason.startswith(f"Port {port}: another program has it: ")
-    assert "make dev PORT=" in reason
+    assert f"make dev {name}=" in reason
     assert terminal.processes() == []
 
 

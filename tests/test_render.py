@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, ROOT, Bake, Cookiecutter, Hook
+from tests.forks import ForkServer, manage
 
 COPIED = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))[
     "_copy_without_render"
@@ -187,6 +188,40 @@ def test_environment_is_the_example_with_fresh_secrets(project: Path) -> None:
     assert secrets
     assert secrets.groups()
     assert len(set(secrets.groups())) == len(secrets.groups())
+
+
+@pytest.mark.parametrize("server", [{}, {"EMAIL_URL": ""}], ids=["missing", "empty"])
+def test_production_does_not_start_without_an_smtp_server(
+    project: Path, fork_server: ForkServer, environment: dict[str, str], server: dict[str, str]
+) -> None:
+    production = {
+        "DJANGO_SETTINGS_MODULE": "config.settings.production",
+        "SECRET_KEY": "unused",
+        "DATABASE_URL": "sqlite://:memory:",
+    }
+    status, output = fork_server.run(manage("check"), project, environment | production | server)
+    assert status != 0
+    assert "ImproperlyConfigured: EMAIL_URL is missing or empty: " in output
+
+
+@pytest.mark.parametrize(
+    ("provider", "line"),
+    [
+        ("smtp", "EMAIL_URL=smtp+tls://user:password@smtp.example.com:587"),
+        ("mailgun", "EMAIL_URL="),
+    ],
+)
+def test_what_to_set_on_a_server_sends_mail(bake: Bake, provider: str, line: str) -> None:
+    page = (bake(email_provider=provider) / "docs/deploying.md").read_text(encoding="utf-8")
+    assert re.findall("^   (EMAIL_URL=.*)$", page, re.MULTILINE) == [line]
+
+
+def test_the_images_user_may_read_the_code_whatever_the_umask_of_its_checkout(
+    project: Path,
+) -> None:
+    dockerfile = (project / "Dockerfile").read_text(encoding="utf-8")
+    copies = re.findall(r"^COPY (.*) \. \.$", dockerfile, re.MULTILINE)
+    assert copies == ["--chmod=755"]
 
 
 def test_environment_is_its_owners_alone(project: Path) -> None:

@@ -35,6 +35,7 @@ OF_PROVIDER = {
     ".env.example",
     "config/settings/base.py",
     "config/settings/email.py",
+    "docs/deploying.md",
     "docs/email.md",
     "pyproject.toml",
     "tests/test_provider.py",

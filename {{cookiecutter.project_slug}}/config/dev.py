@@ -62,7 +62,7 @@ def main() -> int:
     env.read_env(BASE_DIR / ".env")
     try:
         with only_one() as lock:
-            port = web_port()
+            port = ports()["PORT"]
             with redis_url(lock) as url, noted(url):
                 environment = processes_environment(os.environ, port, url)
                 migrate(environment)
@@ -93,23 +93,35 @@ def only_one() -> Iterator[int]:
         yield lock.fileno()
 
 
-def web_port() -> int:
-    """Return PORT, by default 8000.
+def ports() -> dict[str, int]:
+    """Return PORT, and what the Procfile has in the form ${ANY_PORT:-1234}.
+
+    Raises:
+        CannotStartError: one is no port, or another program has it.
+    """
+    procfile = (BASE_DIR / "Procfile").read_text()
+    named = re.findall(r"\$\{(\w+_PORT):-(\d+)\}", procfile)
+    return {name: free(name, int(default)) for name, default in [("PORT", "8000"), *named]}
+
+
+def free(name: str, default: int) -> int:
+    """Return the port that a variable gives.
 
     Raises:
         CannotStartError: it is no port, or another program has it.
     """
-    text = env.str("PORT", default="8000")
+    text = env.str(name, default=str(default))
     port = int(text) if text.isdecimal() else 0
     if port not in range(1, 65536):
-        raise CannotStartError(f"PORT={text}: not a port: give a number from 1 to 65535")
+        raise CannotStartError(f"{name}={text}: not a port: give a number from 1 to 65535")
     try:
         socket.create_server((HOST, port)).close()
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "another program has it" if taken else f"cannot be opened ({error.strerror})"
+        other = max(port, default) + 1
         raise CannotStartError(
-            f"Port {port}: {reason}: choose another one: make dev PORT={max(port + 1, 8001)}"
+            f"Port {port}: {reason}: choose another one: make dev {name}={other}"
         ) from None
     return port
 

@@ -1,6 +1,6 @@
 """Real servers for the tests: PostgreSQL or SQLite, Redis, SMTP. Private, on free ports, without root.
 
-TEST_DATABASE_URL names a PostgreSQL that is there already, as in CI; the database is called `test_`
+TEST_DATABASE_URL names a PostgreSQL that is there already; the database is called `test_`
 and the name in the URL, and it is made and dropped. Redis is always their own: tests stop it.
 """
 

@@ -1,12 +1,14 @@
 """A developer's machine: `.env` is read, mail stays in the admin, nothing needs to be installed."""
 
 import os
+from urllib.parse import quote
 
 from config.settings.env import BASE_DIR, VAR_DIR, env
 
 VAR_DIR.mkdir(exist_ok=True)
 env.read_env(BASE_DIR / ".env")
-os.environ.setdefault("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}")
+# Quoted, or a # in the folder's name would end the path.
+os.environ.setdefault("DATABASE_URL", f"sqlite:///{quote(str(VAR_DIR / 'db.sqlite3'))}")
 os.environ.setdefault("LOG_FORMAT", "console")
 os.environ.setdefault("WORKER_SOFT_SHUTDOWN_TIMEOUT", "2")  # seconds; a reload waits for it
 # `make dev` writes down which Redis it took, so that every other terminal finds the same.
