@@ -5,11 +5,12 @@ import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import (
     ANN,
     BOB,
+    LIVE_WITHIN,
     PASSWORD,
     POLLED_WITHIN,
     STAFF,
@@ -37,6 +38,8 @@ from apps.invitations.tasks import send_invitation_email
 send_invitation_email.delay("no number")
 """
 LINE = "sale-{number},2026-01-{day:02},Product {number},1,9.50\n"
+BELL = re.compile("/notifications/bell/")
+RING = "document.body.dispatchEvent(new CustomEvent('notification'))"
 SMALL = {"width": 360, "height": 740}
 SERIOUS = {"serious", "critical"}
 
@@ -114,6 +117,23 @@ def test_what_was_missed_offline_is_there_when_the_network_is_back(
     expect(unread(bob.page, 1)).to_be_visible(timeout=POLLED_WITHIN * 1000)
     bob.page.get_by_role("link", name="unread").click()
     expect(bob.page.get_by_text("While you were away")).to_be_visible()
+
+
+def test_what_comes_while_the_bell_asks_is_counted_too(service: Service, visit: Visit) -> None:
+    ann = catch_up(visit(ANN).page)
+    ann.wait_for_load_state("networkidle")  # a page that is told asks when it is told hello
+
+    def overtake(route: Route) -> None:
+        answer = route.fetch()
+        service.shell(NOTIFY.format(email=ANN, title="The second"))
+        ann.evaluate(RING)
+        route.fulfill(response=answer)
+
+    ann.route(BELL, overtake, times=1)
+    service.shell(NOTIFY.format(email=ANN, title="The first"))
+    ann.evaluate(RING)
+
+    expect(unread(ann, 2)).to_be_visible(timeout=LIVE_WITHIN * 5_000)
 
 
 def sales(lines: int) -> dict[str, str | bytes]:

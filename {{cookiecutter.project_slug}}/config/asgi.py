@@ -6,11 +6,24 @@ from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
+from django.core.signals import request_finished
+from django.dispatch import receiver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
 pages = get_asgi_application()
 
 from apps.live.routing import websocket_urlpatterns  # noqa: E402 - needs the apps loaded
+from apps.tasks.runs import close_connections  # noqa: E402 - the same
+
+
+@receiver(request_finished)
+def end_request(**_: object) -> None:
+    """Close what a request has opened, at once and not after CONN_MAX_AGE.
+
+    It had a thread of its own, whose connection no other request finds: it would only be left over.
+    """
+    close_connections()
+
 
 application = ProtocolTypeRouter(
     {

@@ -50,6 +50,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(hour="3", minute="57"),
         "options": {"expire_seconds": 3600},
     },
+    "clean up expired sessions": {
+        "task": "users.cleanup_sessions",
+        "schedule": crontab(hour="4", minute="17"),
+        "options": {"expire_seconds": 3600},
+    },
     # % if cookiecutter.use_examples
     "send booking reminders": {
         "task": "bookings.send_reminders",

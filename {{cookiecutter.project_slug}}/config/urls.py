@@ -2,11 +2,12 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.utils.module_loading import import_string
 
 from apps.pages.views import home, icon
+from apps.users.views import LoginView
 
 admin.site.site_header = admin.site.site_title = settings.SERVICE_NAME
 

@@ -8,20 +8,24 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
 
 from apps.bookings import services
 from apps.bookings.models import TAKEN, Booking, Calendar, Slot
 
 
 class SlotInline(admin.TabularInline):
-    """The slots of a calendar that are still to come."""
+    """New slots of a calendar."""
 
     model = Slot
     extra = 1
+    verbose_name_plural = "new slots"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Slot]:
-        """Leave out what is over, or the page would grow for ever."""
-        return super().get_queryset(request).filter(ends_at__gt=Now())
+        """Leave out what is there: of many slots, no form could be sent (1,000 fields)."""
+        return super().get_queryset(request).none()
 
 
 @admin.register(Calendar)
@@ -32,7 +36,17 @@ class CalendarAdmin(admin.ModelAdmin):
     list_select_related = ("owner",)
     search_fields = ("name", "owner__email")
     autocomplete_fields = ("owner",)
+    fields = ("name", "owner", "to_come")
+    readonly_fields = ("to_come",)
     inlines = (SlotInline,)
+
+    @admin.display(description="slots to come")
+    def to_come(self, calendar: Calendar) -> str:
+        """Lead to the list of slots, where each can be changed."""
+        query = {"calendar__id__exact": calendar.pk, "starts_at__gte": timezone.now()}
+        address = reverse("admin:bookings_slot_changelist", query=query)
+        count = calendar.slots.filter(starts_at__gte=Now()).count() if calendar.pk else 0
+        return format_html('<a href="{}">{}</a>', address, count) if count else "none"
 
 
 @admin.register(Slot)

@@ -1,13 +1,13 @@
 """Keeps the secret of a link out of the log, which names each request."""
 
 import logging
-import re
 from typing import Any
 
 from django.dispatch import receiver
 from django_structlog import signals
 
-TOKEN = re.compile(r"(?<=/invitations/accept/)[^/\s?'\">]+")
+from apps.invitations.apps import InvitationsConfig
+
 # Those of Django and of the web server that name the path of a request.
 LOGGERS = ("django.request", "django.security.csrf", "uvicorn.access")
 
@@ -25,7 +25,7 @@ class HideToken(logging.Filter):
 
 def without_token(value: Any) -> Any:
     """Return a text without the secret, and anything else as it is."""
-    return TOKEN.sub("hidden", value) if isinstance(value, str) else value
+    return InvitationsConfig.secret.sub("hidden", value) if isinstance(value, str) else value
 
 
 @receiver(

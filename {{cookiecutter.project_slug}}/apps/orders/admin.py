@@ -2,18 +2,42 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.orders.models import Order, OrderLine, Product
 
 
+class ProductForm(forms.ModelForm):
+    """A product, of which some may be sold while somebody looks at the form."""
+
+    def clean_stock(self) -> int:
+        """Return the stock of now, changed by as much as the number that was shown."""
+        entered: int = self.cleaned_data["stock"]
+        shown = self.fields["stock"].to_python(self.data.get(self.add_initial_prefix("stock")))
+        if self.instance.pk is None or shown is None or "stock" not in self.changed_data:
+            return entered
+        # Locked until it is saved: the admin has opened a transaction.
+        product = Product.objects.select_for_update(no_key=True).get(pk=self.instance.pk)
+        return product.stock + entered - int(shown)
+
+
 @admin.register(Product)
 class ProductAdmin(admin.ModelAdmin):
     """Products."""
 
+    form = ProductForm
     list_display = ("name", "price", "stock")
     search_fields = ("name",)
+
+    def formfield_for_dbfield(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> forms.Field | None:
+        """Let the form remember which stock it has shown."""
+        if db_field.name == "stock":
+            kwargs["show_hidden_initial"] = True
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Product, form: Any, change: bool) -> None:
         """Write only what was changed: a new name must not bring back the stock of a minute ago."""

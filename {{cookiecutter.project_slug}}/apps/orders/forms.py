@@ -2,11 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 
 from apps.orders.models import Product
+
+if TYPE_CHECKING:
+    from django.http import QueryDict
 
 MOST_SHOWN = 100  # products
 MOST_OF_ONE = 99  # pieces; more is a slip of the finger
@@ -54,8 +57,9 @@ class OrderForm(forms.Form):
         if self.wants_what_is_gone():
             raise forms.ValidationError("Something that you chose is not for sale any more.")
         if changed := [product for product in wanted if self.shows_another_price(product)]:
-            prices = {price_field_of(product): str(product.price) for product in changed}
-            self.data = {**self.data, **prices}  # what the next page shows
+            self.data = data = cast("QueryDict", self.data).copy()
+            for product in changed:
+                data[price_field_of(product)] = str(product.price)  # what the next page shows
             names = ", ".join(product.name for product in changed)
             raise forms.ValidationError(f"The price has changed, please look again: {names}.")
         if not wanted and not self.errors:

@@ -37,7 +37,8 @@ def charge(key: str, amount: Decimal, currency: str) -> str:
 
     Raises:
         PaymentRefusedError: it is refused for good.
-        GatewayUnavailableError: nobody knows whether it was taken: 5xx, 429, or no clear answer.
+        GatewayUnavailableError: nobody knows whether it was taken: 5xx, a redirect, no clear answer,
+            or a 4xx of NOT_ABOUT_THE_PAYMENT.
         requests.ConnectionError, requests.Timeout: the same.
         ImproperlyConfigured: there is no gateway.
     """

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterator
 from datetime import date, timedelta
-from itertools import count
 
 import structlog
 from django.conf import settings
@@ -40,11 +39,11 @@ def begin(report_id: str) -> Report | None:
 
 def parts_of(report: Report) -> Iterator[ReportPart]:
     """Cut the period of a report into parts; the last one may be shorter."""
-    for number in count():
-        since = report.since + number * timedelta(days=DAYS_PER_PART)
-        if since > report.until:
-            return
-        until = min(since + timedelta(days=DAYS_PER_PART - 1), report.until)
+    days = (report.until - report.since).days + 1
+    for number, first in enumerate(range(0, days, DAYS_PER_PART)):
+        # Never a day behind the last one: after 9999-12-31 there is none.
+        last = min(first + DAYS_PER_PART, days) - 1
+        since, until = (report.since + timedelta(days=day) for day in (first, last))
         yield ReportPart(report=report, number=number, since=since, until=until)
 
 

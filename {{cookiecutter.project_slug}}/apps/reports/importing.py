@@ -64,13 +64,14 @@ def what_is_wrong(header: Record, columns: Sequence[str]) -> str:
     """Say why no line of the file can be understood, or nothing."""
     if header.error:
         return f"The first line, which has to name the columns, {header.error}."
-    missing = ", ".join(name for name in COLUMNS if name not in columns)
-    if not missing:
-        return ""
-    return (
-        f"Columns that are missing: {missing}. The first line has to name {', '.join(COLUMNS)}, "
-        "in any order, separated by commas."
-    )
+    if missing := ", ".join(name for name in COLUMNS if name not in columns):
+        return (
+            f"Columns that are missing: {missing}. The first line has to name "
+            f"{', '.join(COLUMNS)}, in any order, separated by commas."
+        )
+    if twice := ", ".join(name for name in COLUMNS if columns.count(name) > 1):
+        return f"Columns that are named twice: {twice}."
+    return ""
 
 
 def understand(taken: Sequence[Record], columns: Sequence[str], upload: Upload) -> Step:

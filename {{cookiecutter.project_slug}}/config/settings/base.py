@@ -9,6 +9,7 @@ from config.settings.celery import *
 from config.settings.email import *
 from config.settings.env import BASE_DIR, env, redis_database
 from config.settings.logging import *
+from config.settings.sentry import *
 
 SERVICE_NAME = "{{ cookiecutter.__project_name }}"  # fmt: skip
 SERVICE_DESCRIPTION = "{{ cookiecutter.__description }}"  # fmt: skip
@@ -212,14 +213,3 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-
-if SENTRY_DSN := env.str("SENTRY_DSN", default=""):
-    import sentry_sdk
-    from sentry_sdk.integrations.celery import CeleryIntegration
-
-    sentry_sdk.init(
-        dsn=SENTRY_DSN,
-        environment=env.str("SENTRY_ENVIRONMENT", default="production"),
-        traces_sample_rate=env.float("SENTRY_TRACES_SAMPLE_RATE", default=0.0),
-        integrations=[CeleryIntegration(monitor_beat_tasks=True)],
-    )

@@ -1,5 +1,6 @@
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -195,13 +196,34 @@ def test_the_staff_make_calendars_with_slots(admin_client, owner):
     assert Calendar.objects.get().slots.count() == 1
 
 
-def test_a_calendar_shows_the_slots_to_come(admin_client, make_slot):
-    make_slot(-5 * HOUR)
+def test_a_calendar_leads_to_its_slots_to_come(admin_client, make_slot):
+    slots = [make_slot(start, room) for start, room in ((-HOUR, "1"), (HOUR, "1"), (HOUR, "2"))]
+    calendar = slots[0].calendar
+
+    page = admin_client.get(f"/admin/bookings/calendar/{calendar.pk}/change/").text
+    ((address, count),) = re.findall(r'<a href="(/admin/bookings/slot/\?[^"]+)">(\d+)</a>', page)
+    found = re.findall(r"/admin/bookings/slot/(\d+)/", admin_client.get(unescape(address)).text)
+
+    assert count == "1"
+    assert {int(pk) for pk in found} == {slots[1].pk}
+    assert "none" in admin_client.get("/admin/bookings/calendar/add/").text
+
+
+def test_a_calendar_with_many_slots_is_saved(admin_client, make_slot):
     slot = make_slot()
+    starts = [slot.starts_at + number * HOUR for number in range(1, 171)]
+    Slot.objects.bulk_create(
+        Slot(calendar=slot.calendar, starts_at=start, ends_at=start + HOUR) for start in starts
+    )
+    url = f"/admin/bookings/calendar/{slot.calendar_id}/change/"
+    page = admin_client.get(url).text
+    fields = re.findall(r'<input type="(?:hidden|text)" name="([^"]+)"(?: value="([^"]*)")?', page)
 
-    page = admin_client.get(f"/admin/bookings/calendar/{slot.calendar_id}/change/").text
+    sent = dict(fields) | {"name": "Room 1", "owner": slot.calendar.owner_id}
+    assert admin_client.post(url, sent).status_code == 302
 
-    assert 'name="slots-INITIAL_FORMS" value="1"' in page
+    assert Calendar.objects.get().name == "Room 1"
+    assert Slot.objects.count() == 171
 
 
 def test_a_slot_that_is_booked_is_not_moved(admin_client, slot, ann):

@@ -3,10 +3,15 @@ import threading
 from datetime import timedelta
 
 import pytest
+import sentry_sdk
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models.functions import Now
+from django.test import RequestFactory
 from django.urls import reverse
+from sentry_sdk.integrations.django import DjangoIntegration
+from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
+from sentry_sdk.transport import Transport
 
 from apps.invitations import services
 from apps.invitations.links import token_of
@@ -38,6 +43,28 @@ def staff(client):
 @pytest.fixture
 def invitation(boss):
     return services.invite(boss, ["ann@example.com"])[0]
+
+
+@pytest.fixture
+def told(settings):
+    """What Sentry is told, by the options of the settings."""
+    told = []
+
+    class Collecting(Transport):
+        def capture_envelope(self, envelope):
+            told.append(envelope.serialize().decode())
+
+    sentry_sdk.init(
+        "https://key@sentry.example/1",
+        transport=Collecting,
+        auto_session_tracking=False,
+        default_integrations=False,
+        integrations=[DjangoIntegration()],
+        **settings.SENTRY_OPTIONS | {"traces_sample_rate": 1.0},
+    )
+    yield told
+    sentry_sdk.get_client().close()
+    sentry_sdk.get_global_scope().set_client(None)
 
 
 def address_of(invitation):
@@ -158,6 +185,25 @@ def test_the_log_does_not_tell_the_secret(client, invitation, caplog):
     assert caplog.text.count("/invitations/accept/hidden/") >= 4
     for record in caplog.records:
         assert token_of(invitation.nonce) not in repr(record.__dict__)
+
+
+def test_sentry_is_told_neither_the_secret_nor_the_password(client, told, invitation, monkeypatch):
+    def fail(token, *, password):
+        sentry_sdk.add_breadcrumb(message=f"GET /invitations/accept/{token}/")
+        raise MemoryError
+
+    monkeypatch.setattr(services, "accept", fail)
+    service = SentryWsgiMiddleware(lambda environ, _: client.handler(environ))
+    request = RequestFactory().post(address_of(invitation), CHOSEN)
+    service(request.environ, None).close()
+
+    error, transaction = told
+    assert "MemoryError" in error
+    assert '"type":"transaction"' in transaction
+    for text in told:
+        assert "/invitations/accept/hidden/" in text
+        assert token_of(invitation.nonce) not in text
+        assert PASSWORD not in text
 
 
 def test_who_looks_at_the_mail_in_the_admin_is_not_let_in(client, boss, invitation):

@@ -2,6 +2,7 @@ import threading
 import uuid
 
 import pytest
+from celery.signals import before_task_publish
 from django.db import IntegrityError, connection, transaction
 
 from apps.mail.messages import render
@@ -19,6 +20,19 @@ from apps.orders.tasks import (
 from apps.tasks.models import TaskRun
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def published():
+    """The names of the tasks that are published during the test."""
+    names = []
+
+    def note(sender, **_):
+        names.append(sender)
+
+    before_task_publish.connect(note)
+    yield names
+    before_task_publish.disconnect(note)
 
 
 def run_steps(order):
@@ -53,11 +67,17 @@ def test_a_rolled_back_order_starts_nothing(place, django_capture_on_commit_call
     assert not TaskRun.objects.exists()
 
 
-def test_the_broker_hears_of_an_order_after_the_commit(place, django_capture_on_commit_callbacks):
+def test_the_broker_hears_of_an_order_after_the_commit(
+    place, published, django_capture_on_commit_callbacks
+):
     with django_capture_on_commit_callbacks() as rings:
         place()
+    assert published == []
 
-    assert len(rings) == 1
+    for ring in rings:
+        ring()
+
+    assert published == ["orders.validate_inventory"]
 
 
 def test_an_order_that_is_placed_twice_under_one_id_is_one(customer, bread):

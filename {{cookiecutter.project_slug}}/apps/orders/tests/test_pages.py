@@ -35,6 +35,14 @@ def send(client, bread, pieces, **changes):
     return client.post("/orders/", data)
 
 
+def fields_in(page):
+    """Return what a browser would send of a page's form."""
+    fields = re.findall(
+        '<input type="(?:hidden|number|text)" name="([^"]+)" value="([^"]*)"', page.text
+    )
+    return dict(fields)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_who_has_not_signed_in_is_asked_to(client, page):
     assert client.get(page).url == f"/accounts/login/?next={page}"
@@ -113,8 +121,7 @@ def test_nobody_pays_another_price_than_they_have_seen(ann, bread):
     assert answer.status_code == 422
     assert "The price has changed, please look again: Bread." in answer.text
     assert not Order.objects.exists()
-    (shown,) = re.findall(f'name="{price_field_of(bread)}" value="([^"]+)"', answer.text)
-    assert send(ann, bread, 1, **{price_field_of(bread): shown}).status_code == 302
+    assert ann.post("/orders/", fields_in(answer)).status_code == 302
     assert Order.objects.get().total == 100
 
 
@@ -199,12 +206,36 @@ def test_a_new_name_brings_back_no_stock_that_was_sold_meanwhile(admin_client, b
         save(self, **options)
 
     monkeypatch.setattr(Product, "save", sell_and_save)
-    admin_client.post(
-        f"/admin/orders/product/{bread.pk}/change/", {"name": "Loaf", "price": "4.50", "stock": "5"}
-    )
+    url = f"/admin/orders/product/{bread.pk}/change/"
+    admin_client.post(url, fields_in(admin_client.get(url)) | {"name": "Loaf"})
 
     bread.refresh_from_db()
     assert (bread.name, bread.stock) == ("Loaf", 1)
+
+
+@pytest.mark.parametrize(("entered", "left"), [(5, 1), (8, 4), (4, 0)])
+def test_what_is_sold_while_the_staff_look_at_a_product_stays_sold(
+    admin_client, bread, entered, left
+):
+    url = f"/admin/orders/product/{bread.pk}/change/"
+    shown = fields_in(admin_client.get(url))
+    Product.objects.update(stock=1)
+
+    admin_client.post(url, shown | {"name": "Loaf", "stock": entered})
+
+    bread.refresh_from_db()
+    assert (bread.name, bread.stock) == ("Loaf", left)
+
+
+def test_nobody_takes_more_out_of_the_stock_than_is_left(admin_client, bread):
+    url = f"/admin/orders/product/{bread.pk}/change/"
+    shown = fields_in(admin_client.get(url))
+    Product.objects.update(stock=1)
+
+    answer = admin_client.post(url, shown | {"stock": 3})
+
+    assert "The stock cannot be below zero." in answer.text
+    assert Product.objects.get().stock == 1
 
 
 def test_nobody_changes_an_order_in_the_admin(admin_client, place):

@@ -107,6 +107,10 @@ def test_who_is_logged_in_sees_the_bell_and_who_they_are(ann_client, ann):
 
     assert "ann@example.com" in page
     assert 'class="badge">1 ' in page
+    bell = re.search(r'<div role="status"[^>]+>(.*?)</div>', page, re.DOTALL)
+    assert 'hx-include="find input"' in bell[0]
+    assert 'hx-swap="innerHTML"' in bell[0]
+    assert '<input type="hidden" name="shown" value="1">' in bell[1]
     assert "X-CSRFToken" in page
     assert "/admin/" not in page
 

@@ -111,6 +111,14 @@ def test_a_period_is_cut_into_weeks(report, started):
     assert days == [7, 7, 2]
 
 
+def test_a_report_may_end_with_the_last_day_that_there_is(user, started):
+    last = services.order_report(user, date.max - 7 * DAY, date.max)
+
+    assert look(last) == "2 parts are missing"
+
+    assert [part.until for part in last.parts.order_by("number")] == [date.max - DAY, date.max]
+
+
 @pytest.mark.parametrize("product", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
 def test_no_cell_is_a_formula(product):
     sell(1, product)

@@ -60,6 +60,14 @@ def test_who_logs_in_gets_where_they_wanted_to_go(client):
     assert client.post(wanted.url, entered).url == "/notifications/"
 
 
+def test_a_part_of_a_page_makes_no_place_for_the_login_form(client):
+    response = client.get("/notifications/", headers={"HX-Request": "true"}, follow=True)
+
+    assert response.redirect_chain == [("/accounts/login/?next=/notifications/", 302)]
+    assert response["HX-Refresh"] == "true"
+    assert "<form" not in response.text
+
+
 def test_a_login_leads_to_no_other_site(client):
     User.objects.create_user("ann@example.com", "a long password")
 

@@ -1,0 +1,28 @@
+from datetime import timedelta
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.db.models.functions import Now
+
+from apps.users.tasks import cleanup_sessions
+from config.schedule import SCHEDULE
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.django_db
+def test_sessions_that_have_expired_leave_and_all_others_stay():
+    for key, age in (("expired", DAY), ("valid", -DAY)):
+        Session.objects.create(session_key=key, expire_date=Now() - age)
+
+    cleanup_sessions()
+
+    assert Session.objects.get().session_key == "valid"
+
+
+def test_it_runs_every_night():
+    entries = [entry for entry in SCHEDULE.values() if entry["task"] == cleanup_sessions.name]
+
+    assert [(entry["schedule"].hour, entry["schedule"].minute) for entry in entries] == [
+        ({4}, {17})
+    ]
