@@ -164,6 +164,7 @@ def faults(tree: Tree, answers: Answers) -> Iterator[str]:
     yield from missing_dependencies(tree)
     yield from queues_without_workers(tree)
     yield from interrupted_workers(tree)
+    yield from endless_logs(tree)
     yield from unknown_variables(tree)
     yield from broken_links(tree)
     yield from wrong_parts(tree, answers)
@@ -315,6 +316,24 @@ WORKER_FILES = {
     "deploy/kubernetes/workers.yaml": in_kubernetes,
     "deploy/systemd/worker@.service": in_systemd,
 }
+
+
+def endless_logs(tree: Tree) -> Iterator[str]:
+    """Yield services of Compose with another log driver than the one that deletes what is old."""
+    path = "compose.yaml"
+    for service, driver in log_drivers(tree[path]) if path in tree else ():
+        if driver != "local":
+            yield f"{path}: the log of {service} grows until the disk is full"
+
+
+@cache
+def log_drivers(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the services of a compose.yaml, and who keeps the log of each."""
+    (content,) = documents(text)
+    return tuple(
+        (name, service.get("logging", {}).get("driver", "json-file"))
+        for name, service in content["services"].items()  # type: ignore[index]
+    )
 
 
 def unknown_variables(tree: Tree) -> Iterator[str]:

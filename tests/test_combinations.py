@@ -227,6 +227,18 @@ def test_a_worker_that_would_be_killed_too_soon_is_found(template: Path, deploym
     assert "tasks get 60 s" in found(__worker_shutdown_seconds="60", __worker_grace_seconds="80")[0]
 
 
+def test_a_log_that_would_fill_the_disk_is_found(template: Path) -> None:
+    space = Template(template)
+    context = space.context({"deployment": "compose"})
+    tree = space.tree(context)
+    tree["compose.yaml"] = tree["compose.yaml"].replace("logging: *logging", "tty: false")
+
+    found = list(faults(tree, context))
+
+    assert "compose.yaml: the log of web grows until the disk is full" in found
+    assert len(found) == len(documents(tree["compose.yaml"])[0]["services"])  # type: ignore[index]
+
+
 def parses(text: str) -> bool:
     """Say whether a text is Python."""
     try:

@@ -32,7 +32,8 @@ class Route:
 
 
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # seconds for one step of a conversation
-MAIL_LIMIT = 3 * EMAIL_TIMEOUT  # a conversation with the provider has several steps
+# A conversation with the provider has several steps, and large attachments take their time.
+MAIL_LIMIT = max(30, 3 * EMAIL_TIMEOUT)  # seconds
 
 # The first line that fits decides, and the last one takes all the rest.
 ROUTES: tuple[Route, ...]

@@ -1,7 +1,8 @@
 """Periodic tasks, declared in code; Beat copies them into the database when it starts.
 
 An entry that is removed here disappears from the database too. A row that somebody made in
-the admin is left alone. `expires` (seconds) keeps ticks from piling up while no worker runs.
+the admin is left alone. The option `expire_seconds` keeps ticks from piling up while no worker
+runs; `expires` would do nothing. A durable task takes neither: it would be refused at each tick.
 """
 
 from typing import Any

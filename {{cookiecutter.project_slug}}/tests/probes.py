@@ -171,3 +171,9 @@ def plain_flaky(failures: int) -> None:
     note("plain flaky")
     if ran().count("plain flaky") <= failures:
         raise ZeroDivisionError("nothing to divide by")
+
+
+@shared_task(bind=True, base=Task, name="tests.giving_up", max_retries=0)
+def giving_up(self: Any, user_id: int, password: str) -> None:
+    """A plain task that wants to come back, and may not."""
+    self.retry(countdown=0)

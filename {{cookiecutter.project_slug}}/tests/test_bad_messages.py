@@ -9,7 +9,7 @@ from celery import current_app
 
 from apps.tasks.models import FailedTask
 from tests import probes
-from tests.workers import wait_until
+from tests.workers import CONCURRENCY, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -88,6 +88,11 @@ def test_a_foreign_message_is_a_dead_letter(body, content_type, encoding):
     publish(body, content_type, encoding, **headers_of(task_id))
 
     assert failed(task_id).name == "tests.durable"
+
+
+def test_messages_whose_links_have_another_shape_take_no_place_of_others():
+    for _ in range(CONCURRENCY + 1):
+        publish("[[], {}, [1]]", "application/json", **headers_of(str(uuid.uuid4())))
 
 
 def test_a_message_that_cannot_be_read_is_logged(worker):

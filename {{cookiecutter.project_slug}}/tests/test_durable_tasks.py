@@ -8,6 +8,7 @@ from celery import chain, current_app, group
 from celery.exceptions import Ignore
 from django.db import transaction
 from django.db.models.functions import Now
+from django.urls import reverse
 from django_celery_results.models import TaskResult
 
 from apps.tasks import runs
@@ -220,3 +221,24 @@ def test_what_follows_a_plain_task_follows_its_second_run(worker):
     run_again(FailedTask.objects.get())
 
     wait_until(lambda: probes.ran() == ["plain flaky", "plain flaky", "the rest"])
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [((7,), {"password": "sesame"}), ((7, "sesame"), {})],
+    ids=["by name", "by position"],
+)
+def test_a_secret_of_a_task_that_gives_up_is_told_nowhere(worker, admin_client, args, kwargs):
+    before = len(worker.output())
+    result = probes.giving_up.apply_async(args, kwargs, ignore_result=False)
+    wait_until(FailedTask.objects.exists)
+
+    failed = FailedTask.objects.get()
+    page = admin_client.get(reverse("admin:tasks_failedtask_change", args=[failed.pk])).text
+    kept = TaskResult.objects.filter(task_id=result.id).values().get()
+    assert "********" in page
+    assert "********" in kept["task_args"] + kept["task_kwargs"]
+    told = [failed.last_error, failed.traceback, page, str(kept), worker.output()[before:]]
+    assert [text for text in told if "sesame" in text] == []
+    with pytest.raises(ValueError, match="was not kept"):
+        run_again(failed)

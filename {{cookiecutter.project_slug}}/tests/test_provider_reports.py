@@ -100,8 +100,10 @@ def test_a_report_of_an_unknown_mail_is_logged_and_accepted(provider, email, pos
     assert 200 <= response.status_code < 300
     assert "email_report_unknown" in caplog.text
     assert email.events.count() == 0
-    # It may be of an attempt whose answer was lost, and the address is no good for any mail.
-    assert Suppression.objects.get().address == RECIPIENT
+    # It may be of an attempt whose answer was lost, and the address is no good for any mail. Resend
+    # may mean another recipient, of a mail that another service has sent.
+    addresses = [] if "resend" in provider.webhook else [RECIPIENT]
+    assert list(Suppression.objects.values_list("address", flat=True)) == addresses
 
 
 def test_a_forged_report_is_refused_and_changes_nothing(provider, email, post):

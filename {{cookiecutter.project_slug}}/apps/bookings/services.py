@@ -70,7 +70,7 @@ def book_by_name(
     slot = Slot.objects.filter(calendar__name=calendar, starts_at=starts_at).first()
     if slot is None:
         raise NotBookableError(f"{calendar!r} has no slot that starts at {start}")
-    user = User.objects.filter(email__iexact=email, is_active=True).first()
+    user = User.objects.with_email(email).filter(is_active=True).first()
     if user is None:
         raise NotBookableError(f"no active user has the address {email!r}")
     return book(slot, user, note, booking_id=booking_id)
@@ -97,8 +97,11 @@ def cancel(booking: Booking) -> bool:
     Who comes second, or after the slot has begun, changes nothing.
     """
     with transaction.atomic():
-        to_come = Booking.objects.filter(pk=booking.pk, canceled_at=None, slot__starts_at__gt=Now())
-        if not to_come.update(canceled_at=Now()):
+        # Without a join: with one, all conditions go into a subquery, and who has waited for another
+        # one's UPDATE finds them as they were before it.
+        to_come = Slot.objects.filter(starts_at__gt=Now())
+        found = Booking.objects.filter(pk=booking.pk, canceled_at=None, slot__in=to_come)
+        if not found.update(canceled_at=Now()):
             return False
         follow_cancellation(booking)
     return True

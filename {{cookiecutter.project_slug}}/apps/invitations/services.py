@@ -105,7 +105,7 @@ def find(token: str) -> Invitation:
 
 def user_of(invitation: Invitation) -> User | None:
     """Return who has the invited address already."""
-    return User.objects.filter(email__iexact=invitation.email).first()
+    return User.objects.with_email(invitation.email).first()
 
 
 def accept(token: str, *, password: str | None = None) -> User:

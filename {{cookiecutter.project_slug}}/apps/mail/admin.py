@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.template.utils import get_app_template_dirs
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
@@ -17,9 +18,11 @@ from django.views.decorators.http import require_POST
 from apps.mail import services
 from apps.mail.messages import render
 from apps.mail.models import Email, EmailAttachment, EmailEvent, Suppression
+from apps.tasks.lists import LongListAdmin
 
 # A mail is foreign matter in the admin: no script runs, nothing is sent, no link leads away.
 PREVIEW_POLICY = "sandbox; default-src 'none'; img-src data: https:; style-src 'unsafe-inline'"
+SUBJECT = ".subject.txt"  # what the file ends with that every template has
 
 
 class ReadOnlyInline(admin.TabularInline):
@@ -55,16 +58,29 @@ class AttachmentInline(ReadOnlyInline):
         return f"{len(attachment.content):,} bytes"
 
 
+class TemplateFilter(admin.SimpleListFilter):
+    """By template: the choices are the files of the apps, since to ask the mails would be to read all."""
+
+    title = parameter_name = "template"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        folders = get_app_template_dirs("templates/mail")
+        files = [file.name for folder in folders for file in folder.glob(f"*{SUBJECT}")]
+        return [(name, name) for name in sorted({file.removesuffix(SUBJECT) for file in files})]
+
+    def queryset(self, request: HttpRequest, emails: QuerySet[Email]) -> QuerySet[Email]:
+        return emails.filter(template=self.value()) if self.value() else emails
+
+
 @admin.register(Email)
-class EmailAdmin(admin.ModelAdmin):
+class EmailAdmin(LongListAdmin):
     """Mails: nothing is edited; a mail is sent again, or taken back."""
 
     list_display = ("to", "template", "colored_status", "attempts", "queued_at", "sent_at")
-    list_filter = ("status", "template", "queued_at")
-    search_fields = ("=id", "to", "=key", "=message_id", "=correlation_id")
-    date_hierarchy = "queued_at"
+    list_filter = ("status", TemplateFilter, "queued_at")
+    exact_search_fields = ("id", "key", "message_id", "correlation_id")
+    search_fields = ("to",)
     ordering = ("-queued_at",)
-    show_full_result_count = False  # counting a large table costs more than the page
     actions = ("send_again", "cancel")
     inlines = (EventInline, AttachmentInline)
     fieldsets = (

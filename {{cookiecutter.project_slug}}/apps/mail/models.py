@@ -11,6 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models
+from django.db.models import Q
 
 from apps.tasks.durable import DurableQuerySet, DurableRow
 
@@ -33,8 +34,8 @@ class Email(DurableRow):
     UNDER_WAY = (Status.QUEUED, Status.SENDING)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    key = models.CharField(
-        max_length=255, unique=True, null=True, blank=True, help_text="The caller's own key."
+    key = models.CharField(  # noqa: DJ001 - unique, so that "" could be only one's
+        max_length=255, null=True, blank=True, help_text="The caller's own key."
     )
     template = models.CharField(max_length=100)
     to = models.CharField(max_length=320)
@@ -43,24 +44,40 @@ class Email(DurableRow):
     reply_to = models.JSONField(default=list, blank=True)
     headers = models.JSONField(default=dict, blank=True)
     status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
-    message_id = models.CharField(max_length=255, blank=True, db_index=True)
+    message_id = models.CharField(max_length=255, blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
     correlation_id = models.CharField(max_length=100, blank=True)
     copy_of = models.ForeignKey(
         "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="copies"
     )
-    related_type = models.ForeignKey(ContentType, on_delete=models.SET_NULL, null=True, blank=True)
+    related_type = models.ForeignKey(
+        ContentType,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        db_index=False,  # email_by_related begins with it
+    )
     related_id = models.CharField(max_length=64, blank=True)
     related = GenericForeignKey("related_type", "related_id")
 
     objects: ClassVar[DurableQuerySet[Email]] = DurableQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        # Here and not with the fields, for which PostgreSQL gets a second index each, for LIKE.
+        constraints = [models.UniqueConstraint(fields=["key"], name="email_by_key")]
         indexes = [
             *DurableRow.due_indexes("email", "sending"),
             models.Index(fields=["status", "-queued_at"], name="email_by_status"),
             models.Index(fields=["queued_at"], name="email_by_age"),
             models.Index(fields=["related_type", "related_id"], name="email_by_related"),
+            models.Index(
+                fields=["message_id"], name="email_by_message_id", condition=~Q(message_id="")
+            ),
+            models.Index(
+                fields=["correlation_id"],
+                name="email_by_correlation_id",
+                condition=~Q(correlation_id=""),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -104,9 +121,8 @@ class EmailEvent(models.Model):
     attempt = models.PositiveIntegerField(null=True, blank=True)
     detail = models.TextField(blank=True)
     happened_at = models.DateTimeField(auto_now_add=True)
-    provider_report = models.CharField(
+    provider_report = models.CharField(  # noqa: DJ001 - unique, so that "" could be only one's
         max_length=64,
-        unique=True,
         null=True,
         blank=True,
         editable=False,
@@ -115,6 +131,9 @@ class EmailEvent(models.Model):
 
     class Meta:
         ordering = ("happened_at", "id")
+        constraints = [
+            models.UniqueConstraint(fields=["provider_report"], name="email_event_by_report")
+        ]
 
     def __str__(self) -> str:
         return self.get_kind_display()
@@ -128,13 +147,14 @@ class Suppression(models.Model):
         COMPLAINT = "complaint"
         MANUAL = "manual", "by hand"
 
-    address = models.CharField(max_length=320, unique=True, help_text="Kept in lower case.")
+    address = models.CharField(max_length=320, help_text="Kept in lower case.")
     reason = models.CharField(max_length=20, choices=Reason, default=Reason.MANUAL)
     detail = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ("address",)
+        constraints = [models.UniqueConstraint(fields=["address"], name="suppression_by_address")]
 
     def __str__(self) -> str:
         return self.address

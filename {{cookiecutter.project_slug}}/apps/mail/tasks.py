@@ -70,7 +70,7 @@ def purge_old_emails() -> int:
     deleted = 0
     try:
         while pks := list(old.values_list("pk", flat=True)[:PURGED_AT_ONCE]):
-            Email.objects.filter(pk__in=pks).delete()
+            Email.objects.filter(pk__in=pks).only("pk").delete()
             deleted += len(pks)
     except SoftTimeLimitExceeded:
         logger.info("purge_goes_on_tomorrow", deleted=deleted)

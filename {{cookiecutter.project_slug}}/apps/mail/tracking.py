@@ -35,6 +35,9 @@ REPLACES = {
     Kind.BOUNCED: (Status.SENDING, Status.SENT, Status.DELIVERED, Status.FAILED),
     Kind.COMPLAINED: (Status.SENDING, Status.SENT, Status.DELIVERED, Status.BOUNCED),
 }
+# Their reports name the first recipient of a mail, whoever bounced. Mails of this service have one; of others,
+# which share the account, nobody knows.
+NAMES_THE_FIRST = {"Resend"}
 # Anymail gives a soft bounce the same type as a hard one for these, or gives no reason; what the
 # provider itself says decides.
 IS_HARD: dict[str, Callable[[Any], bool]] = {
@@ -72,7 +75,7 @@ def note_report(event: AnymailTrackingEvent, esp_name: str, **_: Any) -> None:
         logger.warning(
             "email_report_unknown", provider=esp_name, report=kind, message_id=event.message_id
         )
-        if event.recipient:
+        if event.recipient and esp_name not in NAMES_THE_FIRST:
             suppress(bare_address(event.recipient), event, esp_name)
         return
     with transaction.atomic():

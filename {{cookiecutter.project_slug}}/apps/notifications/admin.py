@@ -4,17 +4,17 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.notifications.models import Notification
+from apps.tasks.lists import LongListAdmin
 
 
 @admin.register(Notification)
-class NotificationAdmin(admin.ModelAdmin):
+class NotificationAdmin(LongListAdmin):
     """Notifications: nobody writes or edits one; they may be deleted, so that their user may be."""
 
     list_display = ("title", "user", "kind", "created_at", "read_at")
-    list_filter = ("kind", ("read_at", admin.EmptyFieldListFilter), "created_at")
+    list_filter = (("read_at", admin.EmptyFieldListFilter), "created_at")
     list_select_related = ("user",)
-    search_fields = ("title", "user__email")
-    show_full_result_count = False  # counting a large table costs more than the page
+    search_fields = ("title", "user__email", "kind__exact")
     empty_value_display = "unread"
 
     def has_add_permission(self, request: HttpRequest) -> bool:

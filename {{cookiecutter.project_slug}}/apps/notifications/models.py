@@ -9,7 +9,10 @@ class Notification(models.Model):
     """One thing that one user is told."""
 
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="notifications",
+        db_index=False,  # notifications_by_user begins with it
     )
     kind = models.CharField(max_length=50)
     title = models.CharField(max_length=200)

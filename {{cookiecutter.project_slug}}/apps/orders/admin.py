@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.orders.models import Order, OrderLine, Product
+from apps.tasks.lists import LongListAdmin
 
 
 class ProductForm(forms.ModelForm):
@@ -64,13 +65,14 @@ class OrderLineInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(Order)
-class OrderAdmin(ReadOnly, admin.ModelAdmin):
+class OrderAdmin(ReadOnly, LongListAdmin):
     """Orders."""
 
     list_display = ("__str__", "customer", "state", "reject_reason", "total", "created_at")
     list_filter = ("state", "created_at")
     list_select_related = ("customer",)
-    search_fields = ("=id", "customer__email", "=payment_reference")
+    exact_search_fields = ("id", "payment_reference")
+    search_fields = ("customer__email",)
     inlines = (OrderLineInline,)
     fields = (
         "id",

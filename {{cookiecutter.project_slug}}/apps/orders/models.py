@@ -59,7 +59,10 @@ class Order(models.Model):
     # Also the key of its payment, so it must not repeat in another database that uses the gateway.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     customer = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="orders",
+        db_index=False,  # orders_by_customer begins with it
     )
     state = models.CharField(max_length=20, choices=State, default=State.PLACED)
     reject_reason = models.CharField(max_length=20, choices=Reason, blank=True)
@@ -69,7 +72,16 @@ class Order(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
-        indexes = [models.Index(fields=["customer", "-created_at"], name="orders_by_customer")]
+        indexes = [
+            models.Index(fields=["customer", "-created_at"], name="orders_by_customer"),
+            # Both for the admin's list.
+            models.Index(fields=["created_at"], name="orders_by_age"),
+            models.Index(
+                fields=["payment_reference"],
+                name="orders_by_payment",
+                condition=~Q(payment_reference=""),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"Order {self.id.hex[:8]}"
@@ -97,7 +109,12 @@ class Order(models.Model):
 class OrderLine(models.Model):
     """So many pieces of one product, at the price of that day."""
 
-    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
+    order = models.ForeignKey(
+        Order,
+        on_delete=models.CASCADE,
+        related_name="lines",
+        db_index=False,  # orders_one_line_a_product begins with it
+    )
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
     quantity = models.PositiveSmallIntegerField()
     price = models.DecimalField(max_digits=10, decimal_places=2)

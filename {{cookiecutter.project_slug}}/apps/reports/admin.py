@@ -6,12 +6,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.reports.models import Report, Sale, Upload
+from apps.tasks.lists import LongListAdmin
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(LongListAdmin):
     """Rows that tasks write: nobody adds, edits or deletes one by hand."""
-
-    show_full_result_count = False  # counting a large table costs more than the page
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -26,7 +25,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 @admin.register(Sale)
 class SaleAdmin(ReadOnlyAdmin):
     list_display = ("external_id", "sold_on", "product", "quantity", "amount")
-    search_fields = ("=external_id",)
+    search_fields = ("external_id__exact",)
 
 
 @admin.register(Upload)

@@ -27,9 +27,7 @@ class Sale(models.Model):
     """One sale, as another system knows it."""
 
     # PostgreSQL keeps no NUL.
-    external_id = models.CharField(
-        max_length=100, unique=True, validators=[ProhibitNullCharactersValidator()]
-    )
+    external_id = models.CharField(max_length=100, validators=[ProhibitNullCharactersValidator()])
     sold_on = models.DateField()
     product = models.CharField(max_length=200, validators=[ProhibitNullCharactersValidator()])
     quantity = models.PositiveIntegerField()
@@ -40,6 +38,8 @@ class Sale(models.Model):
 
     class Meta:
         ordering = ("-sold_on", "external_id")
+        # Here and not with the field, for which PostgreSQL gets a second index, for LIKE.
+        constraints = [models.UniqueConstraint(fields=["external_id"], name="reports_sales_once")]
         indexes = [models.Index(fields=["sold_on", "product"], name="reports_sales_by_day")]
 
     def __str__(self) -> str:
@@ -145,7 +145,10 @@ class Upload(Job):
     """A file of sales on its way into the table."""
 
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="uploads"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="uploads",
+        db_index=False,  # reports_uploads_by_user begins with it
     )
     name = models.CharField("file", max_length=255)
     size = models.PositiveBigIntegerField("bytes")
@@ -185,7 +188,12 @@ class UploadChunk(models.Model):
     database is what they share in every deployment, without a setting or a service more.
     """
 
-    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="chunks")
+    upload = models.ForeignKey(
+        Upload,
+        on_delete=models.CASCADE,
+        related_name="chunks",
+        db_index=False,  # reports_chunks_once begins with it
+    )
     number = models.PositiveIntegerField()
     content = models.BinaryField()
 
@@ -206,11 +214,12 @@ class Report(Job):
         on_delete=models.CASCADE,
         related_name="reports",
         null=True,
+        db_index=False,  # reports_reports_by_user begins with it
         help_text="Empty: it was made for the staff.",
     )
     since = models.DateField("from")
     until = models.DateField("to and including")
-    key = models.CharField(max_length=100, unique=True, null=True, blank=True)
+    key = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - unique
     # Empty again when the parts are gone.
     expires_at = models.DateTimeField(null=True, editable=False)
 
@@ -218,6 +227,7 @@ class Report(Job):
 
     class Meta:
         ordering = ("-created_at",)
+        constraints = [models.UniqueConstraint(fields=["key"], name="reports_reports_once")]
         indexes = [
             models.Index(fields=["user", "-created_at"], name="reports_reports_by_user"),
             models.Index(fields=["finished_at"], name="reports_reports_by_end"),
@@ -258,7 +268,12 @@ class Report(Job):
 class ReportPart(models.Model):
     """Some days of a report."""
 
-    report = models.ForeignKey(Report, on_delete=models.CASCADE, related_name="parts")
+    report = models.ForeignKey(
+        Report,
+        on_delete=models.CASCADE,
+        related_name="parts",
+        db_index=False,  # reports_parts_once begins with it
+    )
     number = models.PositiveIntegerField()
     since = models.DateField("from")
     until = models.DateField("to and including")

@@ -135,6 +135,12 @@ def forget_old(model: type[Upload | Report]) -> int:
     return deleted
 
 
+@signals.task_revoked.connect
+def note_revoked(*, sender: Task, request: Any, **_: object) -> None:
+    """Do the same where somebody has revoked the task."""
+    note_failure(sender=sender, task_id=request.id)
+
+
 @signals.task_failure.connect
 def note_failure(*, sender: Task, task_id: str, **_: object) -> None:
     """Let whoever waits see that a job has failed; who runs its task again lets it go on."""

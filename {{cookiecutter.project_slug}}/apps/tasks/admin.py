@@ -15,6 +15,7 @@ from django_celery_beat.models import PeriodicTask
 
 from apps.tasks import dead_letters
 from apps.tasks.models import FailedTask
+from apps.tasks.tasks import delete_in_slices
 
 
 @admin.register(FailedTask)
@@ -109,7 +110,7 @@ class FailedTaskAdmin(admin.ModelAdmin):
     def run_again(self, request: HttpRequest, chosen: QuerySet[FailedTask]) -> None:
         """The list's action: run all that can run again, and say what cannot."""
         count = 0
-        for failed in chosen:
+        for failed in chosen.defer("traceback").iterator():
             try:
                 dead_letters.run_again(failed)
                 count += 1
@@ -120,8 +121,7 @@ class FailedTaskAdmin(admin.ModelAdmin):
     @admin.action(description="Discard", permissions=["delete"])
     def discard(self, request: HttpRequest, chosen: QuerySet[FailedTask]) -> None:
         """The list's action: forget what nobody needs any more."""
-        count, _ = chosen.delete()
-        self.message_user(request, f"{count} discarded.")
+        self.message_user(request, f"{sum(delete_in_slices(chosen))} discarded.")
 
 
 admin.site.unregister(PeriodicTask)

@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from requests import exceptions as http
 
 from apps.tasks import links, redelivery, runs
-from apps.tasks.arguments import refuse_large, refuse_model_instances
+from apps.tasks.arguments import refuse_large, refuse_model_instances, told_arguments
 from apps.tasks.circuit import circuit
 from apps.tasks.progress import save_progress
 
@@ -111,8 +111,9 @@ class Task(DjangoTask):
             return self.AsyncResult(str(run.pk))
         refuse_distant_start(self, runs.delay_until(eta or countdown))
         start: dict[str, Any] = {"countdown": countdown, "eta": eta}
+        told = told_arguments(self.name, args, kwargs)
         with circuit.publishing():
-            return super().apply_async(args, kwargs, **start, **options)
+            return super().apply_async(args, kwargs, **start, **told | options)
 
     def refuse(self, args: Any, kwargs: Any, options: dict[str, Any]) -> None:
         """Raise for arguments and links that cannot hold; see `apply_async`."""
@@ -139,6 +140,7 @@ class Task(DjangoTask):
             self.apply_async(args, kwargs, **options)
             return
         self.refuse(args or (), kwargs or {}, options)
+        refuse_distant_start(self, runs.delay_until(options.get("eta") or options.get("countdown")))
         transaction.on_commit(partial(self.publish_or_warn, args, kwargs, **options))
 
     def ring(self, *args: Any, **kwargs: Any) -> bool:
@@ -154,7 +156,7 @@ class Task(DjangoTask):
         try:
             self.apply_async(args, kwargs, **options)
         except BrokerError as error:
-            logger.warning("broker_unreachable", task=self.name, args=args, error=str(error))
+            logger.warning("broker_unreachable", task=self.name, error=str(error))
             return False
         return True
 
@@ -170,6 +172,12 @@ class Task(DjangoTask):
         first = {FIRST_FAILED_AT: timezone.now().isoformat()}
         try:
             return super().retry(*args, headers=first | (self.request.headers or {}), **options)
+        except self.MaxRetriesExceededError as error:
+            if options.get("exc"):
+                raise
+            # Celery's own text tells the arguments, and with them their secrets.
+            text = f"{self.name}: attempt {self.request.retries + 1} was the last"
+            raise self.MaxRetriesExceededError(text) from error.__context__
         except Reject as reject:
             reason, _ = reject.args
             raise Reject(reason, requeue=isinstance(reason, BrokerError)) from reason

@@ -42,7 +42,7 @@ def check_workers(**_: Any) -> list[CheckMessage]:
     errors += [
         Error(
             f"config/queues.py: no worker in the Procfile listens to {name!r}",
-            hint=f"Add a line such as: worker-{name}: celery -A config worker -Q {name}",
+            hint=f"Add a line such as: worker-{name}: celery -A config worker -Q {name} -n {name}@%h",
             id="tasks.E002",
         )
         for name in sorted(queues - listened)

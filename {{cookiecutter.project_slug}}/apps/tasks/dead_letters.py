@@ -4,15 +4,16 @@ from functools import partial
 from typing import Any
 
 import structlog
-from celery import current_app, signals
+from celery import signals
 from celery.app.task import Context
+from celery.exceptions import TimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import Q
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils.dateparse import parse_datetime
 
 from apps.tasks import links, redelivery, runs
-from apps.tasks.arguments import kept_arguments, masked, printable
+from apps.tasks.arguments import kept_arguments, masked, printable, task_named
 from apps.tasks.base import FIRST_FAILED_AT, TEMPORARY
 from apps.tasks.correlation import correlation_id
 from apps.tasks.models import TaskRun
@@ -52,6 +53,8 @@ def keep_broken_off_task(
     Celery has taken the request away from the task by then, and tells of the failure once more.
     """
     context = Context(request)
+    if context.is_eager:  # a mere call, which raises
+        return
     if not (runs.has_row(context) and isinstance(exception, TEMPORARY)):  # then its lease runs out
         keep_failed(sender, context, task_id, exception, args, kwargs, einfo)
 
@@ -164,6 +167,8 @@ def write_down(
     # or while another worker has it.
     others = Q(status=TaskRun.Status.RUNNING) & ~Q(worker=values.get("worker", ""))
     undone = row.exclude(status=TaskRun.Status.DONE).exclude(others)
+    if isinstance(error, TimeLimitExceeded):  # a row that still waits was waited for, and never ran
+        undone = undone.exclude(status=TaskRun.Status.QUEUED)
     held = row.filter(lease_token=run.lease_token) if run else undone
     failed = {
         "status": TaskRun.Status.FAILED,
@@ -191,7 +196,7 @@ def write_down(
         correlation_id=correlation_id(),
         first_failed_at=parse_datetime(first_failed_at) if first_failed_at else Now(),
         options=masked(options or {}),
-        **kept_arguments(args, kwargs),
+        **kept_arguments(name, args, kwargs),
         **failed,
     )
 
@@ -213,7 +218,7 @@ def run_again(failed: TaskRun) -> TaskRun:
     Raises:
         ValueError: it cannot run again, and why.
     """
-    task = current_app.tasks.get(failed.name)
+    task = task_named(failed.name)
     if task is None:
         raise ValueError(f"{failed}: no task of this name is known any more")
     if reason := getattr(task, "why_not_again", ""):

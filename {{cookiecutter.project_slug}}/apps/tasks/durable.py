@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 import structlog
 from celery import current_app
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import InterfaceError, OperationalError, connection, models
+from django.db import InterfaceError, InternalError, OperationalError, connection, models
 from django.db.models import Q
 from django.db.models.functions import Now
 from kombu.exceptions import BatchPublishError  # type: ignore[attr-defined]
@@ -40,6 +40,7 @@ REQUEUED_AT_LEAST = 100
 # How long an outcome is written again and again: beyond, somebody else may do the work.
 MOST_OF_A_LEASE = 0.8  # share
 WRITE_AGAIN = 0.5  # seconds between two attempts
+READ_ONLY = "25006"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 BROKER_AWAY = (BrokerError, BatchPublishError, RedisError)
 
 
@@ -175,11 +176,17 @@ def persistently(write: Callable[[], Outcome], lease: timedelta) -> Outcome:
                 time.sleep(WRITE_AGAIN)
             return write()
         # Celery's soft time limit comes once, perhaps in the pause, and the work that it would end is done.
-        except (InterfaceError, OperationalError, SoftTimeLimitExceeded) as error:
-            if time.monotonic() > deadline:
+        except (InterfaceError, InternalError, OperationalError, SoftTimeLimitExceeded) as error:
+            passing = not isinstance(error, InternalError) or is_of_a_replica(error)
+            if not passing or time.monotonic() > deadline:
                 raise
             logger.warning("outcome_not_written", error=str(error))
             failed = True
+
+
+def is_of_a_replica(error: InternalError) -> bool:
+    """Say whether PostgreSQL takes no writes, as after a failover the server that was the first."""
+    return getattr(error.__cause__, "sqlstate", "") == READ_ONLY
 
 
 def ring_for(rows: Iterable[Any], ring: Callable[[Any, Any], object]) -> int:

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from apps.tasks.arguments import MASKED, masked
+from apps.tasks.arguments import MASKED, masked_arguments
 from apps.tasks.durable import DurableQuerySet, DurableRow
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class TaskRun(DurableRow):
     @property
     def shown_arguments(self) -> dict[str, Any]:
         """The arguments for people: whatever stands under a secret's name is hidden."""
-        return {"args": masked(self.args), "kwargs": masked(self.kwargs)}
+        return masked_arguments(self.name, self.args, self.kwargs)
 
     @property
     def lacks_secrets(self) -> bool:

@@ -3,8 +3,12 @@
 import time
 from dataclasses import asdict, dataclass
 
+import structlog
 from django.core.cache import cache
 from django.dispatch import Signal
+from redis.exceptions import RedisError
+
+logger = structlog.get_logger(__name__)
 
 # A task has told how far it is. Arguments: `task_id`, `progress`, `user_id` (None: for nobody).
 progressed = Signal()
@@ -47,8 +51,8 @@ class Progress:
 
 def save_progress(
     task_id: str, done: int, total: int, message: str = "", *, user_id: int | None = None
-) -> Progress:
-    """Remember how far the task `task_id` is, tell who listens, and return it.
+) -> None:
+    """Remember how far the task `task_id` is, and tell who listens; without Redis, nobody is told.
 
     Args:
         task_id: of the task, or of whatever it works for.
@@ -56,12 +60,15 @@ def save_progress(
         message: what a person waiting should read.
         user_id: who waits for it.
     """
-    before = get_progress(task_id)
     now = time.time()
-    progress = Progress(done, total, message, before.started_at if before else now, now)
-    cache.set(f"progress:{task_id}", asdict(progress), KEPT_FOR)
+    try:
+        before = get_progress(task_id)
+        progress = Progress(done, total, message, before.started_at if before else now, now)
+        cache.set(f"progress:{task_id}", asdict(progress), KEPT_FOR)
+    except RedisError as error:
+        logger.info("progress_not_told", task_id=task_id, error=str(error))
+        return
     progressed.send_robust(sender=Progress, task_id=task_id, progress=progress, user_id=user_id)
-    return progress
 
 
 def get_progress(task_id: str) -> Progress | None:

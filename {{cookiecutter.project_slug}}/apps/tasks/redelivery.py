@@ -72,7 +72,7 @@ def row_of(name: str, request: Any) -> TaskRun:
             "name": name,
             "status": TaskRun.Status.REDELIVERED,
             "queue": runs.queue_of(request),
-            **kept_arguments(request.args, request.kwargs),
+            **kept_arguments(name, request.args, request.kwargs),
         },
     )
     return row

@@ -44,7 +44,16 @@ class Request(request.Request):
     @contextmanager
     def in_the_task(self) -> Iterator[None]:
         """Let the task have this request, as while it runs."""
-        self.task.request_stack.push(self._context)  # type: ignore[attr-defined]
+        try:
+            context = self._context  # type: ignore[attr-defined]
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+        ):  # a stranger's message, which Celery settles without
+            yield
+            return
+        self.task.request_stack.push(context)
         try:
             yield
         finally:

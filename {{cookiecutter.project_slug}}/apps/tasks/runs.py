@@ -13,12 +13,12 @@ from typing import Any
 
 import structlog
 from celery import current_app, signals
-from celery.exceptions import Ignore, TaskRevokedError, WorkerLostError
+from celery.exceptions import Ignore, SoftTimeLimitExceeded, TaskRevokedError, WorkerLostError
 from celery.utils.time import maybe_make_aware
 from celery.worker import state
 from django.conf import settings
-from django.db import DatabaseError, connections, transaction
-from django.db.models import F
+from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from kombu.exceptions import OperationalError
@@ -138,17 +138,18 @@ def execute(task: Any) -> Any:
     """Claim the row of the message that the task is run for, and run the task with its arguments.
 
     Raises:
-        Ignore: the row is not due, somebody else has it, or the database is away; or the task
-            itself had nothing to do, and is done.
+        Ignore: the row is not due, somebody else has it, or the database is away or took too long;
+            or the task itself had nothing to do, and is done.
         WorkersLostError: one worker after the other has died with it.
     """
     request = task.request
     who = {"worker": request.hostname or "", "queue": queue_of(request)}
     try:
         run = TaskRun.objects.claim(row_id(request.id), lease_of(task), **who)
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError, SoftTimeLimitExceeded) as error:
         # Nothing has run, so nothing has failed: the row waits for the sweeper.
         logger.warning("task_not_claimed", task=task.name, task_id=request.id, error=str(error))
+        close_connections()  # one may be in the middle of an answer
         raise Ignore from error
     if run is None:
         logger.info("task_not_claimed", task=task.name, task_id=request.id)
@@ -221,39 +222,47 @@ def note_retry(*, sender: Any, request: Any, reason: Any, **_: Any) -> None:
 
 
 @signals.task_revoked.connect
-def note_revoked(*, request: Any, **_: Any) -> None:
-    """Cancel the row of a task that was revoked: workers forget what is, and the sweeper would ring."""
+def note_revoked(*, request: Any, terminated: bool = False, **_: Any) -> None:
+    """Cancel the row of a task that was revoked: workers forget what is, and the sweeper would ring.
+
+    A row that is being worked on has several messages when it waited for long: only whoever ends its
+    process, or finds it lost, takes it back.
+    """
     # A process that was merely ended from outside is taken for a revoked task too.
     if has_row(request) and request.id in state.revoked:
-        cancel(request.id, TaskRun.Status.QUEUED, TaskRun.Status.RUNNING)
+        running = Q(status=TaskRun.Status.RUNNING)
+        ended = running & Q(worker=request.hostname) if terminated else Q(pk=None)
+        take_back(request.id, ended | running & Q(lease_until__lt=Now()))
         close_connections()
 
 
-def cancel(task_id: str, *statuses: str) -> bool:
+def cancel(task_id: str) -> bool:
     """Take back a durable task that no worker has begun, however far away its start is.
 
     Args:
         task_id: the id that `apply_async` gave.
-        statuses: those in which it may be; waiting, unless told otherwise.
 
     Returns:
-        whether that came in time. The task is kept as a failed one, which can be run again.
+        whether that came in time. The task is kept as a failed one, which can be run again; who
+        listens to Celery's signals hears nothing.
     """
-    undone = TaskRun.objects.filter(
-        pk=row_id(task_id), status__in=statuses or [TaskRun.Status.QUEUED]
-    )
-    return (
-        undone.update(
-            status=TaskRun.Status.FAILED,
-            error_type=TaskRevokedError.__name__,
-            last_error="It was taken back.",
-            lease_token=None,
-            lease_until=None,
-            first_failed_at=Coalesce("first_failed_at", Now()),
-            finished_at=Now(),
-        )
-        == 1
-    )
+    return take_back(task_id)
+
+
+def take_back(task_id: str, also: Q | None = None) -> bool:
+    """Fail a row that waits, or that another condition finds; return whether it was one of these."""
+    waits = Q(status=TaskRun.Status.QUEUED)
+    row = TaskRun.objects.filter(waits | also if also else waits, pk=row_id(task_id))
+    taken_back = {
+        "status": TaskRun.Status.FAILED,
+        "error_type": TaskRevokedError.__name__,
+        "last_error": "It was taken back.",
+        "lease_token": None,
+        "lease_until": None,
+        "first_failed_at": Coalesce("first_failed_at", Now()),
+        "finished_at": Now(),
+    }
+    return row.update(**taken_back) == 1
 
 
 def changed(run: TaskRun, signature: Any) -> dict[str, Any]:

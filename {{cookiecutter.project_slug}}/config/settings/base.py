@@ -114,8 +114,17 @@ else:
         "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE", default=60),  # seconds
         "CONN_HEALTH_CHECKS": True,
     }
-    # Seconds; without, a server that is gone from the network costs minutes.
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+    # Without, a server that is gone from the network costs minutes. Those in DATABASE_URL go before.
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,  # seconds
+        # An open connection is given up after 15 s of silence, well before any soft limit.
+        "keepalives_idle": 5,  # seconds
+        "keepalives_interval": 5,  # seconds
+        "keepalives_count": 2,
+        "tcp_user_timeout": 15_000,  # milliseconds
+        # The old primary, which takes no writes after a failover, counts as away: that is tried again.
+        "target_session_attrs": "read-write",
+    } | DATABASES["default"].get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")

@@ -37,12 +37,13 @@ def test_each_task_is_told_to_stop_before_it_is_killed_and_killed_before_it_is_h
         assert longest < VISIBILITY_TIMEOUT.total_seconds()
 
 
-def test_a_delivery_outlasts_the_providers_time_out(monkeypatch):
-    monkeypatch.setenv("EMAIL_TIMEOUT", "60")
+@pytest.mark.parametrize(("timeout", "limit"), [("60", 180), ("2", 30)])
+def test_a_delivery_outlasts_the_providers_time_out(monkeypatch, timeout, limit):
+    monkeypatch.setenv("EMAIL_TIMEOUT", timeout)
 
     made = runpy.run_path(str(settings.BASE_DIR / "config/queues.py"))
 
-    assert made["route_of"]("mail.deliver_email").soft_limit == 180
+    assert made["route_of"]("mail.deliver_email").soft_limit == limit
 
 
 def test_a_queue_without_a_worker_is_found(procfile):

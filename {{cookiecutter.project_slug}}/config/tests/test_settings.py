@@ -1,6 +1,7 @@
 import os
 import runpy
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import redis
 from celery import Celery
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import PGconn
 
 from config.settings.env import env
 
@@ -29,6 +32,18 @@ def broker(monkeypatch):
         return app.connection_for_write()
 
     return connection
+
+
+@pytest.fixture
+def database_options(monkeypatch):
+    """Return a function that gives the options of the database at a URL."""
+
+    def options(url):
+        monkeypatch.setenv("DATABASE_URL", url)
+        made = runpy.run_path(str(settings.BASE_DIR / "config/settings/base.py"))
+        return made["DATABASES"]["default"]["OPTIONS"]
+
+    return options
 
 
 @pytest.mark.parametrize(
@@ -63,6 +78,34 @@ def test_sqlite_stays_in_a_folder_with_an_odd_name(tmp_path):
     )
 
     assert done.stdout == f"{folder / 'var/db.sqlite3'}\n", done.stderr
+
+
+if sys.platform == "linux":  # elsewhere, nothing can be told after how long
+
+    def test_a_database_that_is_gone_without_a_word_is_given_up_after_15_seconds(database_options):
+        options = database_options("postgres://user@localhost/service")
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            host, port = server.getsockname()
+            connection = PGconn.connect_start(
+                make_conninfo(host=host, port=port, **options).encode()
+            )
+            with socket.socket(fileno=os.dup(connection.socket)) as wire:
+                timeout = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+                probed_after = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            connection.finish()
+
+        assert (timeout, probed_after) == (15_000, 5)
+
+
+def test_the_databases_url_has_the_last_word(database_options):
+    url = "postgres://user@localhost/service?tcp_user_timeout=60000&target_session_attrs=any"
+
+    options = database_options(url)
+
+    assert options["tcp_user_timeout"] == 60_000
+    assert options["target_session_attrs"] == "any"
+    assert options["connect_timeout"] == 5
 
 
 def test_an_empty_secret_of_the_provider_is_missing(monkeypatch):

@@ -186,6 +186,21 @@ def test_a_worker_under_load_outlives_a_killed_redis(worker, redis_server):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("nothing_left")
+def test_a_worker_outlives_a_redis_that_takes_nothing(worker):
+    process = worker.group
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.replicaof("127.0.0.1", 1)
+        time.sleep(3)
+        client.replicaof("NO", "ONE")
+
+    wait_until(consumes("after the failover"))
+
+    assert worker.group == process
+    assert worker.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("nothing_left")
 def test_a_worker_consumes_after_redis_has_lost_its_data():
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.flushall()

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             name='Calendar',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
+                ('name', models.CharField(max_length=100)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='calendars', to=settings.AUTH_USER_MODEL)),
             ],
             options={
@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('starts_at', models.DateTimeField()),
                 ('ends_at', models.DateTimeField()),
-                ('calendar', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='slots', to='bookings.calendar')),
+                ('calendar', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='slots', to='bookings.calendar')),
             ],
             options={
                 'ordering': ('starts_at', 'pk'),
@@ -54,6 +54,10 @@ class Migration(migrations.Migration):
                 'ordering': ('-created_at', '-pk'),
             },
         ),
+        migrations.AddConstraint(
+            model_name='calendar',
+            constraint=models.UniqueConstraint(fields=('name',), name='bookings_calendar_by_name'),
+        ),
         migrations.AddIndex(
             model_name='slot',
             index=models.Index(fields=['starts_at', 'id'], name='bookings_slot_by_start'),
@@ -65,10 +69,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='slot',
             constraint=models.UniqueConstraint(fields=('calendar', 'starts_at'), name='bookings_one_slot_per_start'),
-        ),
-        migrations.AddIndex(
-            model_name='booking',
-            index=models.Index(fields=['user', '-created_at'], name='bookings_by_user'),
         ),
         migrations.AddIndex(
             model_name='booking',

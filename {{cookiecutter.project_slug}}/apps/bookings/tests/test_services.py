@@ -1,4 +1,5 @@
 import threading
+import time
 import uuid
 from datetime import timedelta
 from io import StringIO
@@ -10,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from apps.bookings import effects, tasks
+from apps.bookings import effects, services, tasks
 from apps.bookings.models import BEGUN, TAKEN, Booking, Calendar, Slot
 from apps.bookings.services import NotBookableError, book, book_by_name, cancel
 from apps.mail.messages import render
@@ -237,6 +238,23 @@ def test_canceling_frees_the_slot_and_tells_both_once(slot, ann, bob, owner):
     assert Notification.objects.filter(title=f"Canceled: {slot}", user=owner).count() == 1
     assert slot in Slot.objects.free()
     assert book(slot, bob).user == bob
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_cancel_at_once_one_does(slot, ann, monkeypatch):
+    booking = book(slot, ann)
+    Email.objects.all().delete()
+
+    def follow_slowly(canceled):
+        time.sleep(0.5)  # meanwhile the other one waits for the row
+        effects.follow_cancellation(canceled)
+
+    monkeypatch.setattr(services, "follow_cancellation", follow_slowly)
+
+    outcomes = at_once(lambda: cancel(booking), lambda: cancel(booking))
+
+    assert sorted(outcomes) == [False, True]
+    assert Email.objects.count() == 2
 
 
 def test_what_has_begun_is_not_canceled(slot, ann):

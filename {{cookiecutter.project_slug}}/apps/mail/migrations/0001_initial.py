@@ -19,13 +19,14 @@ class Migration(migrations.Migration):
             name='Suppression',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.CharField(help_text='Kept in lower case.', max_length=320, unique=True)),
+                ('address', models.CharField(help_text='Kept in lower case.', max_length=320)),
                 ('reason', models.CharField(choices=[('bounce', 'hard bounce'), ('complaint', 'Complaint'), ('manual', 'by hand')], default='manual', max_length=20)),
                 ('detail', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={
                 'ordering': ('address',),
+                'constraints': [models.UniqueConstraint(fields=('address',), name='suppression_by_address')],
             },
         ),
         migrations.CreateModel(
@@ -39,7 +40,7 @@ class Migration(migrations.Migration):
                 ('next_attempt_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('queued_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('key', models.CharField(blank=True, help_text="The caller's own key.", max_length=255, null=True, unique=True)),
+                ('key', models.CharField(blank=True, help_text="The caller's own key.", max_length=255, null=True)),
                 ('template', models.CharField(max_length=100)),
                 ('to', models.CharField(max_length=320)),
                 ('context', models.JSONField(blank=True, default=dict)),
@@ -47,12 +48,12 @@ class Migration(migrations.Migration):
                 ('reply_to', models.JSONField(blank=True, default=list)),
                 ('headers', models.JSONField(blank=True, default=dict)),
                 ('status', models.CharField(choices=[('queued', 'Queued'), ('sending', 'Sending'), ('sent', 'Sent'), ('delivered', 'Delivered'), ('bounced', 'Bounced'), ('complained', 'Complained'), ('failed', 'Failed'), ('suppressed', 'Suppressed'), ('canceled', 'Canceled')], default='queued', max_length=20)),
-                ('message_id', models.CharField(blank=True, db_index=True, max_length=255)),
+                ('message_id', models.CharField(blank=True, max_length=255)),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
                 ('correlation_id', models.CharField(blank=True, max_length=100)),
                 ('related_id', models.CharField(blank=True, max_length=64)),
                 ('copy_of', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='copies', to='mail.email')),
-                ('related_type', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to='contenttypes.contenttype')),
+                ('related_type', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, to='contenttypes.contenttype')),
             ],
         ),
         migrations.CreateModel(
@@ -73,7 +74,7 @@ class Migration(migrations.Migration):
                 ('attempt', models.PositiveIntegerField(blank=True, null=True)),
                 ('detail', models.TextField(blank=True)),
                 ('happened_at', models.DateTimeField(auto_now_add=True)),
-                ('provider_report', models.CharField(blank=True, editable=False, help_text="Tells a provider's report from every other; each counts once.", max_length=64, null=True, unique=True)),
+                ('provider_report', models.CharField(blank=True, editable=False, help_text="Tells a provider's report from every other; each counts once.", max_length=64, null=True)),
                 ('email', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='mail.email')),
             ],
             options={
@@ -99,5 +100,21 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='email',
             index=models.Index(fields=['related_type', 'related_id'], name='email_by_related'),
+        ),
+        migrations.AddIndex(
+            model_name='email',
+            index=models.Index(condition=models.Q(('message_id', ''), _negated=True), fields=['message_id'], name='email_by_message_id'),
+        ),
+        migrations.AddIndex(
+            model_name='email',
+            index=models.Index(condition=models.Q(('correlation_id', ''), _negated=True), fields=['correlation_id'], name='email_by_correlation_id'),
+        ),
+        migrations.AddConstraint(
+            model_name='email',
+            constraint=models.UniqueConstraint(fields=('key',), name='email_by_key'),
+        ),
+        migrations.AddConstraint(
+            model_name='emailevent',
+            constraint=models.UniqueConstraint(fields=('provider_report',), name='email_event_by_report'),
         ),
     ]

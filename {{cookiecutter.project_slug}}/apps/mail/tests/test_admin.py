@@ -1,7 +1,15 @@
+import uuid
+
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.mail.models import Email, Suppression
+from apps.tasks import lists
+from tests.plans import plan_of, without_end
+
+LIST = "/admin/mail/email/"
 
 
 def url(name, email):
@@ -16,6 +24,62 @@ def test_the_list_filters_by_status(admin_client, make_email):
 
     assert "failed@example.com" in page.text
     assert "sent@example.com" not in page.text
+
+
+def test_the_list_filters_by_the_templates_that_there_are(admin_client, make_email):
+    make_email()
+    make_email(to="bob@example.com", template="gone")
+
+    page = admin_client.get(LIST, {"template": "test_email"}).text
+
+    assert "ann@example.com" in page
+    assert "bob@example.com" not in page
+    assert "?template=test_email" in page
+    assert "?template=gone" not in page
+
+
+def test_the_list_counts_no_further_than_anybody_turns_pages(admin_client, make_email, monkeypatch):
+    monkeypatch.setattr(lists, "MOST_COUNTED", 2)
+    for _ in range(3):
+        make_email()
+
+    with CaptureQueriesContext(connection) as queries:
+        page = admin_client.get(LIST)
+
+    assert "2 emails" in page.text
+    assert not without_end(queries)
+
+
+@pytest.mark.parametrize("field", ["id", "key", "message_id", "correlation_id"])
+def test_what_names_a_mail_finds_it_without_reading_the_table(admin_client, db, field):
+    Email.objects.bulk_create(
+        Email(template="x", to=f"{n}@example.com", **{field: str(uuid.UUID(int=n))})
+        for n in range(500)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE mail_email")
+
+    with CaptureQueriesContext(connection) as queries:
+        page = admin_client.get(LIST, {"q": f" {uuid.UUID(int=7)} "})
+
+    assert "7@example.com" in page.text
+    assert "1 email" in page.text
+    plans = [plan_of(query) for query in queries if 'FROM "mail_email"' in query["sql"]]
+    # SQLite does not see that the indexes of those that are not empty are enough.
+    if connection.vendor == "postgresql" or field in {"id", "key"}:
+        assert plans
+        assert "Seq Scan" not in str(plans)
+        assert "SCAN mail_email" not in str(plans)
+
+
+def test_the_list_finds_by_a_part_of_the_recipient(admin_client, make_email):
+    make_email(to="Ann Smith <ann@example.com>")
+    make_email(to="bob@example.com")
+
+    page = admin_client.get(LIST, {"q": "smith"}).text
+
+    assert "ann@example.com" in page
+    assert "bob@example.com" not in page
 
 
 def test_the_page_shows_preview_timeline_and_what_can_be_done(admin_client, make_email):

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from apps.mail import tasks
 from apps.mail.models import Email, EmailEvent
@@ -66,3 +67,16 @@ def test_old_mails_leave_with_their_events_once_their_story_has_ended(make_email
 
     assert set(Email.objects.values_list("pk", flat=True)) == kept
     assert not EmailEvent.objects.exists()
+
+
+def test_the_purge_reads_nothing_of_the_mails_but_their_keys(make_email, settings):
+    settings.EMAIL_RETENTION = timedelta(days=1)
+    old = make_email(status="sent", queued_at=Now() - timedelta(days=7))
+    old.attachments.create(name="a", content=b"a")
+    make_email(copy_of=old)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert purge_old_emails() == 1
+
+    read = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
+    assert not [sql for sql in read if '"context"' in sql or '"content"' in sql]

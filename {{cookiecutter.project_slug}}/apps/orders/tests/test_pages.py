@@ -1,12 +1,17 @@
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from apps.orders.forms import field_of, price_field_of
 from apps.orders.models import Order, Product
 from apps.tasks.models import TaskRun
+from tests.plans import plan_of, without_end
 
 pytestmark = pytest.mark.django_db
 
@@ -250,6 +255,28 @@ def test_nobody_changes_an_order_in_the_admin(admin_client, place):
     assert admin_client.post(f"{url}delete/", {"post": "yes"}).status_code == 403
     assert admin_client.get("/admin/orders/order/add/").status_code == 403
     assert str(order) in admin_client.get("/admin/orders/order/", {"q": str(order.pk)}).text
+
+
+def test_the_list_of_orders_does_not_read_the_whole_table(admin_client, customer):
+    Order.objects.bulk_create(
+        Order(
+            customer=customer,
+            total=1,
+            payment_reference=f"payment-{n}",
+            created_at=Now() - timedelta(minutes=n),
+        )
+        for n in range(500)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE orders_order")
+
+    with CaptureQueriesContext(connection) as queries:
+        admin_client.get("/admin/orders/order/")
+        found = admin_client.get("/admin/orders/order/", {"q": "payment-7"})
+
+    assert "1 order" in found.text
+    assert not without_end(queries)
+    assert "orders_by_age" in "".join(map(plan_of, queries))
 
 
 def test_who_may_not_look_at_orders_does_not(bob, place, django_user_model):

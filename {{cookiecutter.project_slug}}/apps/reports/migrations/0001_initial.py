@@ -28,9 +28,9 @@ class Migration(migrations.Migration):
                 ('finished_at', models.DateTimeField(editable=False, null=True)),
                 ('since', models.DateField(verbose_name='from')),
                 ('until', models.DateField(verbose_name='to and including')),
-                ('key', models.CharField(blank=True, max_length=100, null=True, unique=True)),
+                ('key', models.CharField(blank=True, max_length=100, null=True)),
                 ('expires_at', models.DateTimeField(editable=False, null=True)),
-                ('user', models.ForeignKey(help_text='Empty: it was made for the staff.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='reports', to=settings.AUTH_USER_MODEL)),
+                ('user', models.ForeignKey(db_index=False, help_text='Empty: it was made for the staff.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='reports', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ('-created_at',),
@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
                 ('content', models.TextField(blank=True)),
                 ('rows', models.PositiveIntegerField(default=0)),
                 ('finished_at', models.DateTimeField(editable=False, null=True)),
-                ('report', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='reports.report')),
+                ('report', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='reports.report')),
             ],
             options={
                 'ordering': ('report', 'number'),
@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
             name='Sale',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=100, unique=True, validators=[django.core.validators.ProhibitNullCharactersValidator()])),
+                ('external_id', models.CharField(max_length=100, validators=[django.core.validators.ProhibitNullCharactersValidator()])),
                 ('sold_on', models.DateField()),
                 ('product', models.CharField(max_length=200, validators=[django.core.validators.ProhibitNullCharactersValidator()])),
                 ('quantity', models.PositiveIntegerField()),
@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ('-sold_on', 'external_id'),
                 'indexes': [models.Index(fields=['sold_on', 'product'], name='reports_sales_by_day')],
+                'constraints': [models.UniqueConstraint(fields=('external_id',), name='reports_sales_once')],
             },
         ),
         migrations.CreateModel(
@@ -85,7 +86,7 @@ class Migration(migrations.Migration):
                 ('skipped', models.PositiveIntegerField(default=0, help_text='Known before.')),
                 ('bad', models.PositiveIntegerField(default=0)),
                 ('bad_lines', models.JSONField(default=list, help_text='Number and reason of the first ones.')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='uploads', to=settings.AUTH_USER_MODEL)),
+                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='uploads', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ('-created_at',),
@@ -97,7 +98,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveIntegerField()),
                 ('content', models.BinaryField()),
-                ('upload', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='reports.upload')),
+                ('upload', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='reports.upload')),
             ],
         ),
         migrations.AddIndex(
@@ -111,6 +112,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='report',
             index=models.Index(condition=models.Q(('expires_at__isnull', False)), fields=['expires_at'], name='reports_reports_to_expire'),
+        ),
+        migrations.AddConstraint(
+            model_name='report',
+            constraint=models.UniqueConstraint(fields=('key',), name='reports_reports_once'),
         ),
         migrations.AddConstraint(
             model_name='reportpart',

@@ -5,14 +5,17 @@ from datetime import date, timedelta
 import pytest
 from django.apps import apps
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from django.urls import resolve, reverse
 from django.utils.html import escape
 
 from apps.mail.messages import render
 from apps.mail.models import Email
 from apps.reports import building, forms, importing, services, tasks, views
-from apps.reports.models import Report, Upload
+from apps.reports.models import Report, Sale, Upload
+from tests.plans import plan_of, without_end
 
 pytestmark = pytest.mark.django_db
 
@@ -273,3 +276,22 @@ def test_the_staff_looks_and_edits_nothing(admin_client, user, model):
     assert 'name="_save"' not in admin_client.get(url).text
     assert admin_client.post(url, {}).status_code == 403
     assert admin_client.get(reverse(f"admin:reports_{model}_add")).status_code == 403
+
+
+def test_the_list_of_sales_does_not_read_the_whole_table(admin_client):
+    Sale.objects.bulk_create(
+        Sale(external_id=f"s{n}", sold_on=NEW_YEAR, product="Pen", quantity=1, amount=1)
+        for n in range(500)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE reports_sale")
+
+    with CaptureQueriesContext(connection) as queries:
+        admin_client.get("/admin/reports/sale/")
+        found = admin_client.get("/admin/reports/sale/", {"q": "s7"})
+
+    assert "1 sale" in found.text
+    assert not without_end(queries)
+    plan = plan_of([query for query in queries if "reports_sale" in query["sql"]][-1])
+    assert "Seq Scan" not in plan
+    assert "SCAN reports_sale" not in plan

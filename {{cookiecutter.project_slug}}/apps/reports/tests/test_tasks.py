@@ -1,6 +1,8 @@
 from datetime import date, timedelta
 
 import pytest
+from celery import signals
+from celery.app.task import Context
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
@@ -9,6 +11,7 @@ from django.db.models.functions import Now
 from apps.reports import importing, services, tasks
 from apps.reports.models import Report, ReportPart, Sale, Upload, UploadChunk
 from apps.reports.tasks import build, import_csv, purge_old
+from apps.tasks import runs
 from apps.tasks.dead_letters import run_again
 from apps.tasks.models import FailedTask, TaskRun
 from apps.tasks.progress import get_progress
@@ -121,6 +124,18 @@ def test_a_job_whose_task_fails_for_good_says_so_and_goes_on_when_it_is_run_agai
 
     assert states(job)() == "failed"
     assert type(job).objects.begin(run_again(failed).args[0]) == job
+
+
+@pytest.mark.django_db
+def test_a_job_whose_task_was_revoked_says_so(bring):
+    upload = bring(1)
+    assert runs.cancel(str(upload.pk))
+
+    signals.task_revoked.send(
+        sender=import_csv, request=Context(id=str(upload.pk)), terminated=False, expired=False
+    )
+
+    assert states(upload)() == "failed"
 
 
 @pytest.mark.django_db

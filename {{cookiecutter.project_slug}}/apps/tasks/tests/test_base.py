@@ -1,11 +1,12 @@
 import re
 import time
+import traceback
 from datetime import timedelta
 
 import pytest
 from celery import current_app
 from celery.contrib.django.task import DjangoTask
-from celery.exceptions import Reject
+from celery.exceptions import MaxRetriesExceededError, Reject
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -16,6 +17,8 @@ from apps.tasks.models import TaskRun
 from apps.tasks.tasks import heartbeat
 from tests import probes
 
+NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")  # app.what_it_does
+
 
 def test_every_task_of_the_service_has_the_base_class_and_a_name_of_its_own():
     current_app.loader.import_default_modules()
@@ -23,7 +26,7 @@ def test_every_task_of_the_service_has_the_base_class_and_a_name_of_its_own():
 
     assert ours
     assert all(isinstance(task, Task) for task in ours)
-    assert all(re.fullmatch(r"[a-z]+\.[a-z_]+\d?", task.name) for task in ours)
+    assert [task.name for task in ours if not NAME.fullmatch(task.name)] == []
 
 
 @pytest.mark.django_db
@@ -42,8 +45,9 @@ def test_a_model_instance_is_refused_with_what_to_pass(django_user_model):
     ids=["countdown", "eta"],
 )
 def test_a_start_beyond_the_visibility_time_out_is_refused(start):
-    with pytest.raises(ValueError, match="fits into the broker's visibility time-out"):
-        heartbeat.apply_async(**start)
+    for publish in (heartbeat.apply_async, heartbeat.apply_async_on_commit):
+        with pytest.raises(ValueError, match="fits into the broker's visibility time-out"):
+            publish(**start)
 
 
 def test_a_long_task_may_wait_for_as_long_as_a_retry_does_and_no_longer():
@@ -85,6 +89,15 @@ def test_a_broker_that_is_away_raises_when_publishing_and_not_when_ringing(redis
     assert time.monotonic() - started < 1
 
 
+def test_a_broker_that_is_away_is_logged_without_the_arguments(redis_server, caplog):
+    redis_server.stop()
+
+    assert probes.tell.ring("sesame") is False
+
+    assert "broker_unreachable" in caplog.text
+    assert "sesame" not in caplog.text
+
+
 @pytest.fixture
 def running():
     """The heartbeat, as if a worker ran it."""
@@ -108,6 +121,35 @@ def test_a_retry_that_can_never_be_published_is_not_kept(running):
     with pytest.raises(Reject) as rejected:
         running.retry(countdown=365 * 24 * 3600)
     assert not rejected.value.requeue
+
+
+@pytest.fixture
+def giving_up():
+    """A task that may not be tried again, as if a worker ran it."""
+    kwargs = {"password": "sesame"}
+    probes.giving_up.push_request(args=(7,), kwargs=kwargs, called_directly=False, retries=0)
+    yield probes.giving_up
+    probes.giving_up.pop_request()
+
+
+def test_a_task_that_gives_up_tells_what_went_wrong_and_no_arguments(giving_up):
+    def work():
+        try:
+            int("no number")
+        except ValueError:
+            giving_up.retry()
+
+    with pytest.raises(MaxRetriesExceededError, match="attempt 1 was the last") as gave_up:
+        work()
+
+    told = "".join(traceback.format_exception(gave_up.value))
+    assert "no number" in told
+    assert "sesame" not in told
+
+
+def test_a_task_that_gives_up_raises_the_error_that_it_was_told(giving_up):
+    with pytest.raises(MaxRetriesExceededError, match="mine"):
+        giving_up.retry(exc=MaxRetriesExceededError("mine"))
 
 
 def test_limits_come_from_the_queue():

@@ -8,7 +8,7 @@ from django.db import OperationalError
 
 from apps.tasks import dead_letters
 from apps.tasks.arguments import MASKED, masked
-from apps.tasks.dead_letters import keep
+from apps.tasks.dead_letters import keep, run_again
 from apps.tasks.models import FailedTask, TaskRun
 from apps.tasks.tasks import heartbeat
 
@@ -122,3 +122,14 @@ def test_links_of_another_form_keep_no_failure_from_being_written(chain):
     request = Context(chain=chain)
 
     assert dead_letters.what_follows(request) == {}
+
+
+@pytest.mark.django_db
+def test_a_durable_tasks_secret_given_by_position_is_hidden_and_it_can_run_again(admin_client):
+    failed = FailedTask.objects.create(name="tests.failing", args=["sesame"], status="failed")
+
+    page = admin_client.get(f"/admin/tasks/failedtask/{failed.pk}/change/").text
+
+    assert MASKED in page
+    assert "sesame" not in page
+    assert run_again(failed).args == ["sesame"]

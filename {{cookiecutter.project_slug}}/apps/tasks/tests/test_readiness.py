@@ -85,6 +85,18 @@ def test_a_database_is_missed_while_nobody_listens_there(client, database_at, mo
     assert unavailable(client) == set()
 
 
+if connection.vendor == "postgresql":
+
+    def test_a_database_that_takes_no_writes_any_more_is_missed(client, monkeypatch, caplog):
+        replica = {"options": "-c default_transaction_read_only=on"}
+        settings = connections.settings["default"]
+        settings = settings | {"OPTIONS": settings["OPTIONS"] | replica}
+        monkeypatch.setattr(connections, "settings", {"default": settings})
+
+        assert unavailable(client) == {"database", "migrations"}
+        assert "OperationalError: " in caplog.text
+
+
 def test_why_a_part_is_missed_is_in_the_log_only(client, database_at, caplog):
     database_at(1)
 

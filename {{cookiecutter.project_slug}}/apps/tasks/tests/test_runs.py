@@ -6,13 +6,13 @@ from unittest.mock import Mock
 import pytest
 from celery import current_app
 from celery.app.task import Context
-from celery.exceptions import Retry, SoftTimeLimitExceeded
-from django.db import DatabaseError, OperationalError, connection
+from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded, TimeLimitExceeded
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from apps.mail.tasks import requeue_stuck_emails
-from apps.tasks import durable, health, redelivery, runs
-from apps.tasks.durable import WorkersLostError
+from apps.tasks import dead_letters, durable, health, redelivery, runs
+from apps.tasks.durable import DurableQuerySet, WorkersLostError
 from apps.tasks.models import TaskRun
 from apps.tasks.request import Request
 from apps.tasks.tasks import purge_old_runs, requeue_stuck_runs
@@ -207,6 +207,38 @@ def test_an_outcome_is_written_though_the_time_is_up(monkeypatch, in_the_pause):
     write = Mock(side_effect=[OperationalError("away") if in_the_pause else up, "written"])
 
     assert durable.persistently(write, HOUR) == "written"
+
+
+@pytest.mark.parametrize("error", [SoftTimeLimitExceeded(), InterfaceError("closed")])
+def test_a_task_that_waited_too_long_for_its_row_has_not_failed(monkeypatch, error):
+    waiting = run()
+    monkeypatch.setattr(DurableQuerySet, "claim", Mock(side_effect=error))
+    probes.durable.push_request(id=str(waiting.pk), called_directly=False, task_run=True)
+
+    with pytest.raises(Ignore):
+        probes.durable()
+    probes.durable.pop_request()
+
+    # The same when its process had to be ended.
+    dead_letters.keep(str(waiting.pk), waiting.name, TimeLimitExceeded(75), (), {}, worker="w")
+    waiting.refresh_from_db()
+    assert waiting.status == "queued"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_outcome_is_written_though_the_database_has_become_a_replica():
+    takes_no_writes = {
+        "postgresql": "SET default_transaction_read_only = on",
+        "sqlite": "PRAGMA query_only = on",
+    }
+    waiting = run()
+    claimed = TaskRun.objects.claim(waiting.pk, HOUR)
+    connection.cursor().execute(takes_no_writes[connection.vendor])
+
+    runs.note_done(probes.durable, claimed)
+
+    waiting.refresh_from_db()
+    assert waiting.status == "done"
 
 
 def test_a_sweep_ends_well_though_the_broker_went_away(redis_server):

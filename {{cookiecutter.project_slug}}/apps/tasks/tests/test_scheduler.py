@@ -1,3 +1,4 @@
+import inspect
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+from django_celery_beat.schedulers import ModelEntry
 
 from apps.tasks.models import BeatLeader
 from apps.tasks.scheduler import DECLARED, DeclaredScheduler
@@ -148,6 +150,15 @@ def test_every_declared_task_exists():
     declared = {entry["task"] for entry in current_app.conf.beat_schedule.values()}
 
     assert declared <= set(current_app.tasks)
+
+
+def test_no_declared_entry_has_an_option_that_is_dropped_or_refused():
+    current_app.loader.import_default_modules()
+    known = set(inspect.signature(ModelEntry._unpack_options).parameters) - {"kwargs"}
+    for name, entry in current_app.conf.beat_schedule.items():
+        options = set(entry.get("options", {}))
+        assert options <= known, name
+        assert not (current_app.tasks[entry["task"]].durable and "expire_seconds" in options), name
 
 
 def test_of_two_beats_one_fires(hourly, fired):

@@ -1,8 +1,9 @@
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from apps.users.models import User
+from tests.plans import plan_of
 
 pytestmark = pytest.mark.django_db
 
@@ -11,6 +12,27 @@ def test_a_user_logs_in_with_the_address_in_any_case(client):
     User.objects.create_user("Ann@Example.com", "a long password")
 
     assert client.login(username="ann@example.COM", password="a long password")
+
+
+def test_who_logs_in_is_found_over_the_index_that_keeps_addresses_unique(
+    django_assert_num_queries,
+):
+    User.objects.bulk_create(User(email=f"ann.{number}@example.com") for number in range(500))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE users_user")
+
+    with django_assert_num_queries(1) as queries:
+        User.objects.get_by_natural_key("Ann.7@example.com")
+
+    assert "users_email_unique_in_any_case" in plan_of(queries[0])
+
+
+def test_two_addresses_that_are_alike_in_capitals_alone_are_two_logins(client):
+    for email in ("lisa@example.com", "li\N{LATIN SMALL LETTER LONG S}a@example.com"):
+        User.objects.create_user(email, email)
+
+    for email in User.objects.values_list("email", flat=True):
+        assert client.login(username=email, password=email)
 
 
 def test_two_users_cannot_differ_by_letter_case_alone():

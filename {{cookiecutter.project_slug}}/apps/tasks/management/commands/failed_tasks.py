@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from apps.tasks import dead_letters
 from apps.tasks.models import FailedTask
+from apps.tasks.tasks import delete_in_slices
 
 
 class Command(BaseCommand):
@@ -35,15 +36,19 @@ class Command(BaseCommand):
         """Return the failed tasks that were asked for, the oldest first."""
         wanted = {"pk__in": ids, "name": name, "error_type": error}
         try:
-            return FailedTask.objects.filter(
-                **{field: value for field, value in wanted.items() if value}
-            ).order_by("finished_at")
+            return (
+                FailedTask.objects.filter(
+                    **{field: value for field, value in wanted.items() if value}
+                )
+                .defer("traceback")
+                .order_by("finished_at")
+            )
         except ValidationError as fault:
             raise CommandError(f"ids: {' '.join(fault.messages)}") from None
 
     def show(self, failed: QuerySet[FailedTask]) -> None:
         """Print a line for each."""
-        for task in failed:
+        for task in failed.iterator():
             self.stdout.write(f"{task.pk}  {task.finished_at:%Y-%m-%d %H:%M}  {task.name}")
             self.stdout.write(f"    {task.last_error.splitlines()[0]}")
         self.stdout.write(f"{failed.count()} failed")
@@ -51,7 +56,7 @@ class Command(BaseCommand):
     def run(self, failed: QuerySet[FailedTask]) -> None:
         """Run each again, and say which cannot."""
         count, refused = 0, 0
-        for task in failed:
+        for task in failed.iterator():
             try:
                 run = dead_letters.run_again(task)
             except ValueError as reason:
@@ -65,5 +70,4 @@ class Command(BaseCommand):
 
     def discard(self, failed: QuerySet[FailedTask]) -> None:
         """Delete each."""
-        count, _ = failed.delete()
-        self.stdout.write(f"{count} discarded")
+        self.stdout.write(f"{sum(delete_in_slices(failed))} discarded")

@@ -1,0 +1,27 @@
+"""Each index is for something, since every write pays for it. SQLite makes none by itself."""
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+# Those for LIKE, which nothing here asks for, and those whose columns another one begins with.
+SPARE = """
+    SELECT spare.indexrelid::regclass::text FROM pg_index spare
+    WHERE spare.indrelid = ANY(%s::regclass[]) AND (
+        pg_get_indexdef(spare.indexrelid) LIKE '%%_pattern_ops%%'
+        OR spare.indpred IS NULL AND NOT spare.indisunique AND EXISTS (
+            SELECT FROM pg_index other
+            WHERE other.indrelid = spare.indrelid AND other.indexrelid <> spare.indexrelid
+            AND other.indpred IS NULL AND other.indkey::text || ' ' LIKE spare.indkey::text || ' %%'
+        )
+    )
+"""
+
+if connection.vendor == "postgresql":
+
+    @pytest.mark.django_db
+    def test_no_index_is_for_nothing():
+        ours = [model for model in apps.get_models() if model.__module__.startswith("apps.")]
+        with connection.cursor() as cursor:
+            cursor.execute(SPARE, [sorted({model._meta.db_table for model in ours})])
+            assert cursor.fetchall() == []
