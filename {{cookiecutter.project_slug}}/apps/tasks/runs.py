@@ -15,7 +15,6 @@ import structlog
 from celery import current_app, signals
 from celery.exceptions import Ignore, SoftTimeLimitExceeded, TaskRevokedError, WorkerLostError
 from celery.utils.time import maybe_make_aware
-from celery.worker import state
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.models import F, Q
@@ -147,7 +146,8 @@ def execute(task: Any) -> Any:
     try:
         run = TaskRun.objects.claim(row_id(request.id), lease_of(task), **who)
     except (DatabaseError, InterfaceError, SoftTimeLimitExceeded) as error:
-        # Nothing has run, so nothing has failed: the row waits for the sweeper.
+        # Nothing has run, so nothing has failed: the row waits for the sweeper, or for the end of a
+        # lease that the database has written nevertheless.
         logger.warning("task_not_claimed", task=task.name, task_id=request.id, error=str(error))
         close_connections()  # one may be in the middle of an answer
         raise Ignore from error
@@ -228,6 +228,8 @@ def note_revoked(*, request: Any, terminated: bool = False, **_: Any) -> None:
     A row that is being worked on has several messages when it waited for long: only whoever ends its
     process, or finds it lost, takes it back.
     """
+    from celery.worker import state  # noqa: PLC0415 - only a worker has loaded it
+
     # A process that was merely ended from outside is taken for a revoked task too.
     if has_row(request) and request.id in state.revoked:
         running = Q(status=TaskRun.Status.RUNNING)

@@ -16,8 +16,6 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from apps.tasks import liveness
-
 logger = structlog.get_logger(__name__)
 
 # Keys: the lists in the order in which they are looked at, then what kombu calls `unacked` and
@@ -46,7 +44,6 @@ end
 # Seconds. Redis cannot wait for several lists without taking from one, so a worker of several queues
 # waits for the first of them, and looks at all this often. One of a single queue looks once a second.
 LOOK = 0.05
-REFUSED = 1.0  # second until the next attempt, where Redis refuses
 
 channel_class: Any = Channel
 transport_class: Any = Transport
@@ -114,9 +111,6 @@ def answer(channel: Any) -> Any:
     channel.is_full = isinstance(waited, OutOfMemoryError)
     for refusal in (taken, None if channel.is_full else waited):
         if isinstance(refusal, ResponseError):
-            # It answers, so the worker is connected again at once: not more often than this.
-            liveness.waits_for_broker()
-            time.sleep(REFUSED)
             raise refusal
     return taken
 

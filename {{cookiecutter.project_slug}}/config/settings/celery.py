@@ -81,6 +81,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for ever
 # Also for one that answers and takes nothing: a replica after a failover, or one whose disk is full.
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
+CELERY_WORKER_CONSUMER = "apps.tasks.consumer:Consumer"
 CELERY_BROKER_POOL_LIMIT = 10  # connections kept open per process
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "visibility_timeout": VISIBILITY_TIMEOUT.total_seconds(),

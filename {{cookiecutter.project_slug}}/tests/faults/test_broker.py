@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel, QoS
 
 from apps.mail.services import send_email
-from apps.tasks import broker
+from apps.tasks import broker, healthcheck
 from apps.tasks.circuit import circuit
 from apps.tasks.tasks import heartbeat
 from tests import probes
@@ -186,13 +186,19 @@ def test_a_worker_under_load_outlives_a_killed_redis(worker, redis_server):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("nothing_left")
-def test_a_worker_outlives_a_redis_that_takes_nothing(worker):
+def test_a_worker_waits_for_a_redis_that_takes_nothing(worker, capsys):
     process = worker.group
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.replicaof("127.0.0.1", 1)
-        time.sleep(3)
-        client.replicaof("NO", "ONE")
+        try:
+            wait_until(lambda: healthcheck.main(["worker"]) == 1)
+            time.sleep(2)
+            assert healthcheck.main(["worker"]) == 1
+            assert healthcheck.main(["worker", "--alive"]) == 0
+        finally:
+            client.replicaof("NO", "ONE")
 
+    assert "waits for its broker" in capsys.readouterr().out
     wait_until(consumes("after the failover"))
 
     assert worker.group == process
