@@ -25,6 +25,12 @@ from apps.users.models import User
 
 notify(User.objects.get(email={email!r}), "news", {title!r}, url="/notifications/")
 """
+ANNOUNCE = """
+from apps.notifications.services import announce_to_staff
+
+for number in range(7):
+    announce_to_staff(f"Line {number}", url="/notifications/")
+"""
 PAGES = ["/", "/accounts/login/", "/bookings/", "/contact/", "/contact/thanks/"]
 PAGES_OF_USERS = [
     *("/", "/notifications/", "/bookings/", "/bookings/mine/", "/bookings/calendars/"),
@@ -36,6 +42,21 @@ FAILING = """
 from apps.invitations.tasks import send_invitation_email
 
 send_invitation_email.delay("no number")
+"""
+BOOK = """
+from datetime import timedelta
+
+from django.utils import timezone
+
+from apps.bookings.models import Calendar
+from apps.bookings.services import book
+from apps.users.models import User
+
+ann = User.objects.get(email={email!r})
+start = timezone.now() + timedelta(days=1)
+calendar = Calendar.objects.create(name="Studio", owner=ann)
+slot = calendar.slots.create(starts_at=start, ends_at=start + timedelta(hours=1))
+print(book(slot, ann, "x" * 200).get_absolute_url())
 """
 LINE = "sale-{number},2026-01-{day:02},Product {number},1,9.50\n"
 BELL = re.compile("/notifications/bell/")
@@ -87,6 +108,46 @@ def test_a_message_moves_the_staffs_bell_without_a_reload(
     assert "Opening hours" in str(service.mail_to(STAFF))
     staff.goto("/notifications/")
     photograph(staff, "notifications")
+
+
+@pytest.mark.parametrize("service", [True], ids=["live"], indirect=True)  # others are not told
+def test_announcements_move_nothing_and_the_last_five_stay_in_sight(
+    service: Service, visit: Visit
+) -> None:
+    staff = visit(STAFF, "/contact/", viewport=SMALL).page
+    heading = staff.get_by_role("heading", name="Contact")
+    staff.wait_for_load_state("networkidle")  # the socket is open
+    place = heading.bounding_box()
+
+    service.shell(ANNOUNCE)
+
+    lines = staff.locator("#announcements > p")
+    expect(lines).to_have_count(5)
+    expect(lines.first).to_have_text("Line 6")
+    expect(lines.first).to_be_in_viewport()
+    assert heading.bounding_box() == place
+    staff.get_by_label("Name").fill("Cleo")
+    staff.get_by_label("Email address").fill("cleo@example.com")
+    staff.get_by_label("Subject").fill("Opening hours")
+    staff.get_by_label("Message").fill("When are you open?")
+    staff.get_by_role("button", name="Send").click()
+    expect(staff.get_by_role("heading", name="Thank you")).to_be_visible()
+    expect(lines.last).to_be_visible()
+
+
+def test_a_form_that_cannot_be_sent_says_so_where_one_looks(visit: Visit) -> None:
+    visitor = visit(path="/contact/", viewport=SMALL)
+    page = visitor.page
+    for label in ("Name", "Subject", "Message"):
+        page.get_by_label(label).fill("Opening hours")
+    page.get_by_label("Email address").fill("cleo@example.com")
+    page.evaluate("document.body.style.minHeight = '200vh'")
+    visitor.go_offline()
+
+    page.get_by_role("button", name="Send").click()
+
+    expect(page.get_by_role("alert")).to_be_in_viewport(ratio=1)
+    visitor.go_offline(offline=False)
 
 
 def test_nobody_sees_what_another_is_told(service: Service, visit: Visit) -> None:
@@ -187,7 +248,12 @@ def test_progress_runs_to_its_end_and_the_report_opens(visit: Visit, service: Se
 def test_a_running_import_is_canceled(visit: Visit, photograph: Photograph) -> None:
     page = visit(BOB).page
     upload(page, 80_000)
+    for part in ("#job", "#cancel"):
+        page.locator(part).evaluate("element => element.dataset.shown = 'before'")
     expect(page.locator("#job progress")).not_to_have_attribute("value", "0")
+    expect(page.locator("#job[data-shown]")).to_have_count(0)
+    # A button that is loaded anew under the pointer takes no click.
+    expect(page.locator("#cancel[data-shown]")).to_have_count(1)
     photograph(page, "progress")
 
     page.get_by_role("button", name="Cancel").click()
@@ -252,6 +318,13 @@ def test_the_admin_runs_a_failed_task_again(service: Service, visit: Visit) -> N
 
     expect(page.get_by_text("1 of 1 run again.")).to_be_visible()
     service.run.wait_until(lambda: failed() == 2)
+
+
+def test_a_long_word_does_not_widen_a_page(service: Service, visit: Visit) -> None:
+    page = visit(ANN, service.shell(BOOK.format(email=ANN)), viewport=SMALL).page
+
+    expect(page.get_by_text("x" * 200)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= SMALL["width"]
 
 
 def serious(page: Page) -> list[str]:

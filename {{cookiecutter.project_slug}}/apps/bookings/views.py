@@ -10,11 +10,13 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.bookings import services
 from apps.bookings.forms import BookingForm
 from apps.bookings.models import Booking, Slot
+from apps.users.decorators import post_after_login
 from apps.users.models import User
 
 PER_PAGE = 50  # slots or bookings
@@ -81,8 +83,7 @@ def booking(request: HttpRequest, pk: UUID) -> HttpResponse:
     )
 
 
-@login_required
-@require_POST
+@post_after_login(lambda pk: reverse("bookings:booking", args=[pk]))
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Cancel a booking, as its customer or as the owner of its calendar."""
     found = get_object_or_404(seen(request), pk=pk)

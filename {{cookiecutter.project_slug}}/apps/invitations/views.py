@@ -10,13 +10,15 @@ from django.contrib.auth.forms import SetPasswordForm
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from apps.invitations import services
 from apps.invitations.forms import InviteForm
 from apps.invitations.models import Invitation
+from apps.users.decorators import post_after_login
 from apps.users.models import User
 
 PER_PAGE = 20
@@ -63,8 +65,7 @@ def tell_how_many(request: UserRequest, form: InviteForm) -> None:
         messages.info(request, f"{known} invited before: send those again if need be.")
 
 
-@login_required
-@require_POST
+@post_after_login(lambda **_: reverse("invitations:list"))
 def change(request: UserRequest, pk: int, what: str) -> HttpResponse:
     """Send one of one's own invitations again, or take it back."""
     if not request.user.is_staff:

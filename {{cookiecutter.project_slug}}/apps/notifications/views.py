@@ -6,19 +6,21 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.urls import reverse
+from django.views.decorators.http import require_safe
 from django_htmx.http import HttpResponseStopPolling, trigger_client_event
 from django_htmx.middleware import HtmxDetails
 
 from apps.notifications import services
 from apps.notifications.models import Notification
+from apps.users.decorators import post_after_login
 from apps.users.models import User
 
 PER_PAGE = 20
 
 
 class UserRequest(HttpRequest):
-    """A request that the middleware has looked at, and `login_required` too."""
+    """A request that the middleware has looked at, and `login_required` or `post_after_login` too."""
 
     user: User
     htmx: HtmxDetails
@@ -40,8 +42,7 @@ def notification_list(request: UserRequest) -> HttpResponse:
     return render(request, "notifications/list.html", context)
 
 
-@login_required
-@require_POST
+@post_after_login(lambda **_: reverse("notifications:list"))
 def read(request: UserRequest, pk: int) -> HttpResponse:
     """Mark one as read, then go where it leads to if that was the button."""
     services.mark_read(own(request).filter(pk=pk))
@@ -54,8 +55,7 @@ def read(request: UserRequest, pk: int) -> HttpResponse:
     return redirect("notifications:list")
 
 
-@login_required
-@require_POST
+@post_after_login(lambda **_: reverse("notifications:list"))
 def read_all(request: UserRequest) -> HttpResponse:
     """Mark all as read that were there when the page was made; what came since stays new."""
     try:

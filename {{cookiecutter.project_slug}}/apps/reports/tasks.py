@@ -13,8 +13,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.notifications.services import notify
 from apps.reports import building, importing
-from apps.reports.models import Report, ReportPart, Upload
+from apps.reports.models import Job, JobQuerySet, Report, ReportPart, Upload
 from apps.tasks import runs
 from apps.tasks.base import Task
 from apps.tasks.models import FailedTask
@@ -145,7 +146,19 @@ def note_revoked(*, sender: Task, request: Any, **_: object) -> None:
 def note_failure(*, sender: Task, task_id: str, **_: object) -> None:
     """Let whoever waits see that a job has failed; who runs its task again lets it go on."""
     model = {import_csv.name: Upload, build.name: Report}.get(sender.name)
-    failed = FailedTask.objects.filter(pk=runs.row_id(task_id)).first() if model else None
+    # One that has been run again decides no longer, though a message of it may still come.
+    last = FailedTask.objects.filter(copy=None)
+    failed = last.filter(pk=runs.row_id(task_id)).first() if model else None
     if model and failed:
-        model.objects.filter(pk=failed.args[0]).end(model.State.FAILED)
+        fail(model.objects.filter(pk=failed.args[0]))
         runs.close_connections()
+
+
+@transaction.atomic
+def fail(jobs: JobQuerySet[Any]) -> None:
+    """Let a job fail without its user's fault, and tell them once; the staff see the task itself."""
+    if jobs.end(Job.State.FAILED):
+        job = jobs.select_related("user").get()
+        if job.user:
+            title = f"Your {job._meta.verbose_name} {job} has failed"
+            notify(job.user, "reports", title, "Its page says more.", job.get_absolute_url())

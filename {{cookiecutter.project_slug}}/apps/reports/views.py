@@ -17,11 +17,12 @@ from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.reports import building, services
 from apps.reports.forms import PeriodForm, UploadForm
 from apps.reports.models import Job, Report, Upload
+from apps.users.decorators import post_after_login
 from apps.users.models import User
 
 SHOWN = 20  # of each, the latest ones
@@ -91,8 +92,7 @@ def report(request: HttpRequest, pk: UUID) -> HttpResponse:
     )
 
 
-@login_required
-@require_POST
+@post_after_login(lambda model, pk: model(pk=pk).get_absolute_url())
 def cancel(request: HttpRequest, model: type[Job], pk: UUID) -> HttpResponse:
     """Stop an import or a report."""
     job = get_object_or_404(model.objects.visible_to(user_of(request)), pk=pk)

@@ -155,6 +155,20 @@ def test_nothing_is_canceled_by_following_a_link(sign_in, slot, ann):
     assert sign_in(ann).get(f"{booking.get_absolute_url()}cancel/").status_code == 405
 
 
+def test_who_cancels_after_the_session_has_ended_comes_back_to_the_booking(client, slot, ann):
+    ann.set_password("a long password")
+    ann.save()
+    booking = book(slot, ann)
+
+    wanted = client.post(f"{booking.get_absolute_url()}cancel/").url
+
+    entered = {"username": ann.email, "password": "a long password"}
+    page = client.post(wanted, entered, follow=True)
+    assert page.redirect_chain == [(booking.get_absolute_url(), 302)]
+    assert page.status_code == 200
+    assert Booking.objects.get().canceled_at is None
+
+
 @pytest.mark.parametrize(("page", "what"), [("mine/", "nothing yet"), ("calendars/", "Nobody")])
 def test_empty_lists_say_what_to_do_next(sign_in, ann, page, what):
     text = sign_in(ann).get(f"/bookings/{page}").text

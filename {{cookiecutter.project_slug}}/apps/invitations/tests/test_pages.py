@@ -1,4 +1,5 @@
 import logging
+import re
 import threading
 from datetime import timedelta
 
@@ -153,6 +154,28 @@ def test_staff_is_made_by_superusers_alone(client, staff):
 def test_nobody_changes_what_another_has_sent(client, staff, invitation):
     assert client.post(f"/invitations/{invitation.pk}/revoke/").status_code == 404
     assert "ann@example.com" not in client.get("/invitations/").text
+
+
+@pytest.mark.parametrize("what", ["resend", "revoke"])
+def test_who_changes_one_after_the_session_has_ended_comes_back_to_the_list(
+    client, invitation, what
+):
+    wanted = client.post(f"/invitations/{invitation.pk}/{what}/").url
+
+    entered = {"username": "boss@example.com", "password": PASSWORD}
+    page = client.post(wanted, entered, follow=True)
+    assert page.redirect_chain == [("/invitations/", 302)]
+    assert page.status_code == 200
+
+
+def test_what_a_button_is_called_begins_with_what_stands_on_it(client, boss, invitation):
+    client.force_login(boss)
+
+    page = client.get("/invitations/").text
+
+    buttons = re.findall(r'aria-label="([^"]+)">([^<]+)</button>', page)
+    assert [text for _, text in buttons] == ["Send again", "Revoke"]
+    assert all(label.startswith(text) for label, text in buttons)
 
 
 def test_a_new_link_ends_the_old_one(client, boss, invitation):

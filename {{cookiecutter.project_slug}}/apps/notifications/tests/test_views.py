@@ -159,10 +159,22 @@ def test_a_link_alone_marks_nothing(page, ann):
     assert page.get("/notifications/read/").status_code == 405
 
 
-@pytest.mark.parametrize("url", ["/notifications/", "/notifications/1/", "/notifications/read/"])
-def test_strangers_are_asked_to_log_in(client, url):
-    assert client.get(url).url == f"/accounts/login/?next={url}"
-    assert client.post(url).url == f"/accounts/login/?next={url}"
+def test_strangers_are_asked_to_log_in(client):
+    assert client.get("/notifications/").url == "/accounts/login/?next=/notifications/"
+
+
+@pytest.mark.parametrize("url", ["/notifications/1/", "/notifications/read/"])
+def test_who_marks_after_the_session_has_ended_comes_back_to_the_list(client, ann, url):
+    ann.set_password("a long password")
+    ann.save()
+
+    wanted = client.post(url).url
+
+    assert "Log in, then do it again." in client.get(wanted).text
+    entered = {"username": ann.email, "password": "a long password"}
+    page = client.post(wanted, entered, follow=True)
+    assert page.redirect_chain == [("/notifications/", 302)]
+    assert page.status_code == 200
 
 
 def test_the_bell_counts_what_is_new(page, ann, bob):

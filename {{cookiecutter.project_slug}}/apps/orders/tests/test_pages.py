@@ -130,6 +130,12 @@ def test_nobody_pays_another_price_than_they_have_seen(ann, bread):
     assert Order.objects.get().total == 100
 
 
+def test_a_table_that_is_too_wide_scrolls_with_the_keyboard(ann, place):
+    page = ann.get(place().get_absolute_url()).text
+
+    assert re.search(r'<section [^>]+ tabindex="0">\s*<h2 id="goods">', page)
+
+
 def test_the_order_of_somebody_else_is_not_there(bob, place):
     order = place()
 
@@ -168,7 +174,9 @@ def test_the_page_says_how_far_each_step_is_and_asks_until_the_end(ann, place, f
             )
             == words
         )
-        assert ("every 2s" in text) == (fields["state"] not in {"confirmed", "rejected"})
+        waits = fields["state"] not in {"confirmed", "rejected"}
+        assert ("every 2s" in text) == waits
+        assert ('<a id="look"' in text) == waits  # without an id, HTMX loses the focus
         assert order.get_reject_reason_display() in text
 
 

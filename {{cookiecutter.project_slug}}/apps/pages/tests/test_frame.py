@@ -57,6 +57,22 @@ def test_the_admin_keeps_to_the_same_policy(admin_client, url):
     assert not INLINE.search(response.text)
 
 
+@pytest.mark.parametrize("url", ["/", "/notifications/", "/notifications/bell/"])
+def test_no_browser_keeps_what_is_for_a_signed_in_user(ann_client, url):
+    kept = ann_client.get(url)["Cache-Control"]
+
+    assert "no-store" in kept
+    assert "private" in kept
+
+
+def test_what_is_for_everybody_may_be_kept(client, ann):
+    assert "Cache-Control" not in client.get("/")
+
+    client.force_login(ann)
+
+    assert "Cache-Control" not in client.get("/nowhere/")  # it does not ask who looks
+
+
 def test_a_page_without_an_icon_of_its_own_gets_the_services(client):
     assert client.get("/favicon.ico").url.endswith("pages/icon.svg")
 

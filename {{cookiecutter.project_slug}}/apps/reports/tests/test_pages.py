@@ -78,6 +78,8 @@ def test_a_file_is_taken_and_its_page_shows_how_it_goes_on(client, user):
     assert 'hx-trigger="every 2s, progress throttle:500ms"' in page
     assert 'hx-select="#job"' in page
     assert "What is imported stays, also when you cancel." in page
+    assert "Cancel</button>" not in re.search("<section id=.job.*?</section>", page, re.DOTALL)[0]
+    assert "hx-swap-oob" not in page
 
 
 def test_a_running_import_tells_the_time_that_is_left(client, user):
@@ -101,6 +103,7 @@ def test_an_import_that_is_done_lists_bad_lines_and_asks_no_more(client, user):
     assert re.search(r'<th scope="row">3</th>\s*<td>cells: 1, in the first line: 5</td>', page)
     assert 'hx-trigger="every' not in page
     assert "Cancel" not in page
+    assert 'hx-swap-oob="true"' in page
 
 
 def test_what_a_file_holds_is_text_on_the_page(client, user):
@@ -145,6 +148,7 @@ def test_a_report_is_ordered_and_downloaded(client, user):
 
     page = client.get(report.get_absolute_url()).text
     assert "Download 1 line<" in page
+    assert " download=" not in page  # what comes in the file's stead would be saved under its name
     answer = client.get(reverse("reports:download", args=[report.pk]))
     assert answer["Content-Disposition"] == (
         'attachment; filename="sales_2024-01-01_2024-01-10.csv"'
@@ -215,6 +219,25 @@ def test_cancel_works_once(client, user, kind):
     assert "Canceled" in page
     assert 'hx-trigger="every' not in page
     assert client.get(url).status_code == 405
+
+
+@pytest.mark.parametrize("kind", ["upload", "report"])
+def test_who_cancels_after_the_session_has_ended_comes_back_to_the_page(client, user, kind):
+    user.set_password("a long password")
+    user.save()
+    job = (
+        services.import_file(user, file())
+        if kind == "upload"
+        else services.order_report(user, NEW_YEAR, NEW_YEAR)
+    )
+    client.logout()
+
+    wanted = client.post(reverse(f"reports:cancel_{kind}", args=[job.pk])).url
+
+    entered = {"username": user.email, "password": "a long password"}
+    page = client.post(wanted, entered, follow=True)
+    assert page.redirect_chain == [(job.get_absolute_url(), 302)]
+    assert page.status_code == 200
 
 
 def test_nobody_sees_or_stops_what_is_anothers(client, user, stranger):

@@ -8,7 +8,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from apps.reports import importing, services, tasks
+from apps.notifications.models import Notification
+from apps.reports import building, importing, services, tasks
 from apps.reports.models import Report, ReportPart, Sale, Upload, UploadChunk
 from apps.reports.tasks import build, import_csv, purge_old
 from apps.tasks import runs
@@ -120,10 +121,26 @@ def test_a_job_whose_task_fails_for_good_says_so_and_goes_on_when_it_is_run_agai
     failed.status = "failed"
     failed.save()
 
-    tasks.note_failure(sender=task, task_id=str(job.pk))
+    for _ in range(2):
+        tasks.note_failure(sender=task, task_id=str(job.pk))
 
     assert states(job)() == "failed"
+    told = Notification.objects.get()
+    assert (told.user, told.url) == (user, job.get_absolute_url())
+    assert told.title == f"Your {'upload' if task is import_csv else 'report'} {job} has failed"
     assert type(job).objects.begin(run_again(failed).args[0]) == job
+
+
+@pytest.mark.django_db
+def test_a_report_for_the_staff_fails_without_telling_a_user():
+    report = building.weekly_report(NEW_YEAR)
+    tasks.start_report(report)
+    TaskRun.objects.update(status="failed")
+
+    tasks.note_failure(sender=build, task_id=str(report.pk))
+
+    assert states(report)() == "failed"
+    assert not Notification.objects.exists()
 
 
 @pytest.mark.django_db

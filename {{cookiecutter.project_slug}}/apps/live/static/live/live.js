@@ -5,6 +5,7 @@
 {
   const FIRST_PAUSE = 1_000; // milliseconds before the second attempt; each pause is twice the one before
   const LONGEST_PAUSE = 30_000;
+  const MOST_ANNOUNCED = 5; // lines
   const NOT_SIGNED_IN = 4401; // the server's close code
 
   let address = null;
@@ -119,7 +120,9 @@
     const text = line.appendChild(document.createElement(url ? "a" : "span"));
     text.textContent = title;
     if (url) text.href = url;
-    announcements().append(line);
+    const region = announcements();
+    region.prepend(line);
+    while (region.children.length > MOST_ANNOUNCED) region.lastChild.remove();
   }
 
   function announcements() {
@@ -128,8 +131,9 @@
       region = document.createElement("div");
       region.id = "announcements";
       region.className = "messages";
-      region.setAttribute("role", "status");
-      (document.querySelector("main") ?? document.body).prepend(region);
+      region.setAttribute("role", "log"); // of a status, all lines are told again with each new one
+      region.setAttribute("aria-label", "Announcements");
+      document.body.append(region); // what is loaded anew takes the place of something else
     }
     return region;
   }
