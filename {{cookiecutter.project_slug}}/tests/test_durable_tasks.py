@@ -41,12 +41,14 @@ def test_a_worker_runs_a_durable_task_from_its_row(worker):
 
 def test_a_result_that_somebody_asked_for_is_kept(worker):
     asked = probes.durable.apply_async(("one",), ignore_result=False)
-    probes.durable.delay("two")
+    other = probes.durable.delay("two")
 
     wait_until(all_done(2))
 
     assert asked.get(timeout=5) == "one"
-    assert [result.task_id for result in TaskResult.objects.all()] == [asked.id]
+    # Of these two: what the worker did with messages of other tests may be kept late.
+    kept = TaskResult.objects.filter(task_id__in=[asked.id, other.id])
+    assert [result.task_id for result in kept] == [asked.id]
 
 
 def test_a_rolled_back_transaction_runs_nothing(worker):
