@@ -93,6 +93,8 @@ def slug_faults(answer: str) -> Iterator[str]:
         )
     if re.fullmatch(RESERVED_ON_WINDOWS, answer):
         yield "is a device on Windows, where no folder can have that name; choose another"
+    if answer.startswith("pg_"):
+        yield "begins with pg_, which PostgreSQL keeps for its own users; choose another"
 
 
 def domain_faults(answer: str) -> Iterator[str]:

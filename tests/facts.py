@@ -18,7 +18,10 @@ from tests.option_space import Answers, Tree
 
 OURS = {"apps", "config", "tests"}
 # Read by Django, Celery, boto3 or a container, not by the settings.
-READ_ELSEWHERE = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD", "PORT"}
+READ_ELSEWHERE = {
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    *("MAILPIT_PORT", "POSTGRES_PASSWORD", "PORT"),
+}
 # Set by Django itself, by `make dev` or by the platform, never by a person in .env.
 NOT_IN_ENV = {"DJANGO_SETTINGS_MODULE", "PATH", "PYTHONUNBUFFERED", "REMAP_SIGTERM", "NO_COLOR"}
 READS = {"str", "int", "float", "bool", "list", "db_url", "email_url", "of_provider"}

@@ -23,6 +23,7 @@ BAD_ANSWERS = {
     "slug of 33 characters": ("project_slug", "s" * 33),
     "slug that leaves the output folder": ("project_slug", "../service"),
     "slug that Windows reserves": ("project_slug", "con"),
+    "slug that PostgreSQL reserves": ("project_slug", "pg_tools"),
     "name that is empty": ("project_name", ""),
     "name that is blank": ("project_name", "  "),
     "name with a blank at its end": ("project_name", "Service "),
@@ -236,6 +237,7 @@ def test_existing_folder_is_left_alone(cookiecutter: Cookiecutter, tmp_path: Pat
     [
         ("!", "service"),
         ("3D Printing", "service_3d_printing"),
+        ("PG Tools", "service_pg_tools"),
         ("7" * 40, "service_777777777777777777777777"),
         ("1234567890123456789012 4 6", "service_1234567890123456789012_4"),
         ("Aux", "service_aux"),

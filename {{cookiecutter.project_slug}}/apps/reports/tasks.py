@@ -146,11 +146,14 @@ def note_revoked(*, sender: Task, request: Any, **_: object) -> None:
 def note_failure(*, sender: Task, task_id: str, **_: object) -> None:
     """Let whoever waits see that a job has failed; who runs its task again lets it go on."""
     model = {import_csv.name: Upload, build.name: Report}.get(sender.name)
-    # One that has been run again decides no longer, though a message of it may still come.
-    last = FailedTask.objects.filter(copy=None)
-    failed = last.filter(pk=runs.row_id(task_id)).first() if model else None
-    if model and failed:
-        fail(model.objects.filter(pk=failed.args[0]))
+    if model is None:
+        return
+    try:
+        # One that has been run again decides no longer, though a message of it may still come.
+        last = FailedTask.objects.filter(pk=runs.row_id(task_id), copy=None).first()
+        if last:
+            fail(model.objects.filter(pk=last.args[0]))
+    finally:
         runs.close_connections()
 
 

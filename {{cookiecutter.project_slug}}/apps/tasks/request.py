@@ -46,12 +46,8 @@ class Request(request.Request):
         """Let the task have this request, as while it runs."""
         try:
             context = self._context  # type: ignore[attr-defined]
-        except (
-            LookupError,
-            TypeError,
-            ValueError,
-        ):  # a stranger's message, which Celery settles without
-            yield
+        except (LookupError, TypeError, ValueError):
+            yield  # it is of a stranger's message, which Celery settles without
             return
         self.task.request_stack.push(context)
         try:

@@ -234,8 +234,10 @@ def note_revoked(*, request: Any, terminated: bool = False, **_: Any) -> None:
     if has_row(request) and request.id in state.revoked:
         running = Q(status=TaskRun.Status.RUNNING)
         ended = running & Q(worker=request.hostname) if terminated else Q(pk=None)
-        take_back(request.id, ended | running & Q(lease_until__lt=Now()))
-        close_connections()
+        try:
+            take_back(request.id, ended | running & Q(lease_until__lt=Now()))
+        finally:
+            close_connections()
 
 
 def cancel(task_id: str) -> bool:
@@ -283,9 +285,11 @@ def put_back_lost(
     """Put back the row of a task whose pool process died; the worker's main process calls it."""
     if not isinstance(error, WorkerLostError):
         return
-    if put_back(request, **outcome, losses=F("losses") + 1):
-        ring(TaskRun.objects.get(pk=row_id(request.id)), delay)
-    close_connections()
+    try:
+        if put_back(request, **outcome, losses=F("losses") + 1):
+            ring(TaskRun.objects.get(pk=row_id(request.id)), delay)
+    finally:
+        close_connections()
 
 
 def put_back(request: Any, **values: Any) -> bool:
