@@ -34,15 +34,15 @@ demo: .venv/installed ## Render a project, start it, and watch a mail arrive (ON
 test: lint test-in-place test-template ## Run all checks and tests, as in CI (ARGS="-k mail")
 
 test-fast: lint ## Run the checks, the project's tests in place on SQLite, and the default render
-	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=sqlite $(IN_PLACE) --ignore=tests/faults $(TWO) $(ARGS)
+	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=sqlite $(IN_PLACE) --ignore=durable/tests/faults $(TWO) $(ARGS)
 	$(BIN)/$(PYTEST) tests/test_render.py $(TWO) $(ARGS)
 
 # In place, the last layout of the queues holds, by workload.
-IN_PLACE = --ignore=tests/test_queues_by_priority.py
+IN_PLACE = --ignore=config/tests/test_queues_by_priority.py
 
 # On SQLite a rendered project runs them, and those that kill parts on both: tests/test_project.py.
 test-in-place: .venv/installed
-	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=postgresql $(IN_PLACE) --ignore=tests/faults $(TWO) $(ARGS)
+	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=postgresql $(IN_PLACE) --ignore=durable/tests/faults $(TWO) $(ARGS)
 
 test-combinations: .venv/installed ## Check the files of all 3,240 combinations
 	$(BIN)/$(PYTEST) tests/test_combinations.py $(ARGS)
@@ -83,14 +83,14 @@ lint: .venv/installed ## Check style, types, imports and templates, of the proje
 	cd '$(PROJECT)' && ../$(BIN)/ruff format --check .
 	cd '$(PROJECT)' && ../$(BIN)/mypy .
 	cd '$(PROJECT)' && ../$(BIN)/lint-imports --no-logo --no-cache
-	cd '$(PROJECT)' && ../$(BIN)/djlint --check --lint apps
+	cd '$(PROJECT)' && ../$(BIN)/djlint --check --lint apps durable
 
 format: .venv/installed ## Bring the code into shape
 	$(BIN)/ruff check --fix hooks scripts tests *.py
 	$(BIN)/ruff format hooks scripts tests *.py
 	cd '$(PROJECT)' && ../$(BIN)/ruff check --fix .
 	cd '$(PROJECT)' && ../$(BIN)/ruff format .
-	cd '$(PROJECT)' && ../$(BIN)/djlint --reformat --quiet apps
+	cd '$(PROJECT)' && ../$(BIN)/djlint --reformat --quiet apps durable
 
 clean: ## Remove what these commands made
 	rm -rf .venv .tools .cache

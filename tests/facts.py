@@ -16,7 +16,7 @@ import yaml
 
 from tests.option_space import Answers, Tree
 
-OURS = {"apps", "config", "tests"}
+OURS = {"apps", "config", "durable", "tests"}
 # Read by Django, Celery, boto3 or a container, not by the settings.
 READ_ELSEWHERE = {
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -211,7 +211,7 @@ def missing_dependencies(tree: Tree) -> Iterator[str]:
     production, every = dependencies(tree["pyproject.toml"])
     for path, text in modules(tree):
         is_test = (
-            path.startswith("tests/")
+            path.startswith(("durable/testing/", "tests/"))
             or "/tests/" in path
             or path in {"conftest.py", "config/dev.py"}
         )

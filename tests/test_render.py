@@ -333,7 +333,7 @@ def test_render_over_a_project_keeps_its_own_files_and_secrets(
     cookiecutter: Cookiecutter, tmp_path: Path
 ) -> None:
     cookiecutter("--no-input")
-    own = tmp_path / "my_service/apps/mail/own.py"
+    own = tmp_path / "my_service/durable/mail/own.py"
     own.write_text("mine = True\n", encoding="utf-8")
     before = contents(tmp_path)
     done = cookiecutter("--no-input", "--overwrite-if-exists")

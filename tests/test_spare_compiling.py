@@ -34,7 +34,7 @@ def environment(*extensions: str, **settings: Any) -> Environment:
     "text",
     [
         "",
-        "apps/mail/models.py",
+        "durable/mail/models.py",
         "C:\\projects\\größe % 1",
         "two\r\nlines\n",
         "# % if cookiecutter.name",

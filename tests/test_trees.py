@@ -38,13 +38,13 @@ OF_PROVIDER = {
     "docs/deploying.md",
     "docs/email.md",
     "pyproject.toml",
-    "tests/test_provider.py",
-    "tests/test_provider_reports.py",
+    "durable/tests/test_provider.py",
+    "durable/tests/test_provider_reports.py",
 }
 # What reads these files, beside the provider's own tests, and one mail through a worker.
 TELLING = (
-    "apps/mail/tests/test_delivery.py",
-    "tests/test_email_promises.py::test_a_worker_delivers_over_smtp",
+    "durable/mail/tests/test_delivery.py",
+    "durable/tests/test_email_promises.py::test_a_worker_delivers_over_smtp",
 )
 # What production needs, beside the provider's own keys; nothing is reached.
 PRODUCTION = {
@@ -148,7 +148,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     production = {**environment, **wanted, **PRODUCTION, **smtp}
     succeed(tree, fork_server, CHECKS, project, production)
 
-    telling = [*TELLING, *(path for path in OF_PROVIDER if path.startswith("tests/"))]
+    telling = [*TELLING, *(path for path in OF_PROVIDER if "/tests/" in path)]
     everything = runs_all_tests(tree) or request.config.getoption("every_test")
     tests = (
         []
@@ -159,7 +159,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
         *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
         "--database=postgresql",
         "--reuse-db",
-        "--ignore=tests/faults",  # as in `make test`; a rendered project runs them: tests/test_project.py
+        "--ignore=durable/tests/faults",  # as in `make test`; a rendered project runs them: tests/test_project.py
         *([] if everything else ["--fork-worker"]),
         *tests,
     ]
@@ -195,5 +195,5 @@ def test_the_provider_shows_in_few_files(
     paths = set().union(*of_family)
     different = {path for path in paths if len({tree.get(path) for tree in of_family}) > 1}
 
-    assert {path for path in different if not path.startswith("tests/providers/")} == OF_PROVIDER
+    assert {path for path in different if not path.startswith("durable/tests/providers/")} == OF_PROVIDER
     assert len(of_family) == len(PROVIDERS)

@@ -1,3 +1,3 @@
 """Loads what all tests share, before Django reads its settings."""
 
-pytest_plugins = ["tests.servers", "tests.workers"]
+pytest_plugins = ["durable.testing.servers", "durable.testing.workers"]

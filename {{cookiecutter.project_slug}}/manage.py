@@ -7,9 +7,9 @@ import sys
 if __name__ == "__main__":
     if sys.argv[1:2] == ["healthcheck"]:
         # It runs every few seconds, and takes a tenth of the time that Django needs to start.
-        from apps.tasks import healthcheck
+        from durable.health import cli
 
-        sys.exit(healthcheck.main(sys.argv[2:]))
+        sys.exit(cli.main(sys.argv[2:]))
 
     from django.core.management import execute_from_command_line
 

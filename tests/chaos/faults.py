@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from tests.chaos.world import World, wait_until
 from tests.conftest import PROJECT, ROOT
 
-Blackhole = runpy.run_path(str(ROOT / PROJECT / "tests/blackhole.py"))["Blackhole"]
+Blackhole = runpy.run_path(str(ROOT / PROJECT / "durable/testing/blackhole.py"))["Blackhole"]
 
 KILLS = 5  # of workers; each start of a worker takes seconds of both cores
 CHILD_KILLS = 10  # of pool processes; a fork takes milliseconds

@@ -1,4 +1,4 @@
-"""Where the pages are. apps/tasks/middleware.py answers /health/live and /health/ready before them."""
+"""Where the pages are. durable/health/middleware.py answers /health/live and /health/ready before them."""
 
 from django.conf import settings
 from django.contrib import admin

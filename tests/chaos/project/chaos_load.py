@@ -17,7 +17,7 @@ django.setup()
 
 import chaos_tasks  # noqa: E402 - needs Django
 
-from apps.mail.services import send_email, send_emails  # noqa: E402 - the same
+from durable.mail.api import send_email, send_emails  # noqa: E402 - the same
 
 # One in so many is odd: a task that takes a tenth of a second, a mail that is refused for good.
 ODD = 50

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-from apps.tasks import durable as rows
-from apps.tasks.base import Task
+from durable import leases as rows
+from durable.tasks.base import Task
 
 rows.REQUEUED_AT_LEAST = 4  # rows in 2 s; 100 a minute in production
 

@@ -13,8 +13,8 @@ from django.dispatch import receiver
 from django.urls import reverse
 
 from apps.bookings.models import Booking
-from apps.mail.services import checked_address, send_email, send_emails
 from apps.notifications.services import announce_to_staff, notify
+from durable.mail.api import checked_address, send_email, send_emails
 
 logger = structlog.get_logger(__name__)
 

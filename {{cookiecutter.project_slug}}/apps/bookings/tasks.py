@@ -11,8 +11,8 @@ from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from apps.bookings import services
-from apps.tasks import runs
-from apps.tasks.base import Task
+from durable.tasks import runs
+from durable.tasks.base import Task
 
 logger = structlog.get_logger(__name__)
 

@@ -3,7 +3,7 @@
 from django import forms
 
 from apps.contact.models import Submission
-from apps.mail.services import checked_address
+from durable.mail.api import checked_address
 
 
 class ContactForm(forms.ModelForm):

@@ -6,9 +6,9 @@ from django import forms
 
 from apps.invitations.models import Invitation
 from apps.invitations.services import may_grant
-from apps.mail.models import bare_address
-from apps.mail.services import checked_address
 from apps.users.models import User
+from durable.mail.api import checked_address
+from durable.mail.models import bare_address
 
 LONGEST = 254  # characters of an address (RFC 5321, as in Django's EmailField)
 MOST_AT_ONCE = 500  # addresses: what a person pastes, and a worker queues within seconds

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from apps.invitations.models import Invitation
 from apps.invitations.sending import Outcome, queue_mail
-from apps.tasks.base import Task
+from durable.tasks.base import Task
 
 logger = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from math import ceil
 from django.conf import settings
 from django.core.cache import cache
 
-from apps.tasks.circuit import NO_ANSWER, Circuit
+from durable.broker.circuit import NO_ANSWER, Circuit
 
 # All sockets of a process take turns here, so one wait for a cache that hangs is enough.
 circuit = Circuit(timedelta(seconds=5))

@@ -11,7 +11,7 @@ from channels.layers import get_channel_layer
 from kombu.exceptions import OperationalError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from apps.tasks.circuit import NO_ANSWER, Circuit
+from durable.broker.circuit import NO_ANSWER, Circuit
 
 logger = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.notifications.models import Notification
-from apps.tasks.lists import LongListAdmin
+from durable.admin_helpers import LongListAdmin
 
 
 @admin.register(Notification)

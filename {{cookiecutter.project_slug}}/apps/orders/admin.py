@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.orders.models import Order, OrderLine, Product
-from apps.tasks.lists import LongListAdmin
+from durable.admin_helpers import LongListAdmin
 
 
 class ProductForm(forms.ModelForm):

@@ -8,10 +8,10 @@ import structlog
 from django.db import transaction
 from django.db.models import F
 
-from apps.mail.services import send_email
 from apps.notifications.services import notify
 from apps.orders import gateway
 from apps.orders.models import CURRENCY, Order, Product
+from durable.mail.api import send_email
 
 logger = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from apps.orders import fulfilment
 from apps.orders.gateway import GatewayUnavailableError
 from apps.orders.models import CURRENCY
-from apps.tasks.base import TEMPORARY, Task
+from durable.tasks.base import TEMPORARY, Task
 
 # Connections and time-outs are among TEMPORARY. An answer that trickles in runs into the soft limit.
 TRIED_AGAIN = (*TEMPORARY, GatewayUnavailableError, SoftTimeLimitExceeded)

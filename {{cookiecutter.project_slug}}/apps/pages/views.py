@@ -5,9 +5,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 
-from apps.mail.models import Email
-from apps.tasks.health import all_checks
-from apps.tasks.models import FailedTask
+from durable.health.status import all_checks
+from durable.mail.models import Email
+from durable.tasks.models import FailedTask
 
 
 def home(request: HttpRequest) -> HttpResponse:

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.reports.models import Report, Sale, Upload
-from apps.tasks.lists import LongListAdmin
+from durable.admin_helpers import LongListAdmin
 
 
 class ReadOnlyAdmin(LongListAdmin):

@@ -11,11 +11,11 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Sum
 from django.db.models.functions import Now
 
-from apps.mail.services import send_email
 from apps.notifications.services import notify
 from apps.reports.models import Report, ReportPart, Sale
 from apps.reports.telling import tell
 from apps.users.models import User
+from durable.mail.api import send_email
 
 logger = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from apps.notifications.services import notify
 from apps.reports.models import Sale, Upload
 from apps.reports.records import Record, Records, read
 from apps.reports.telling import tell
-from apps.tasks.arguments import printable
+from durable.tasks.arguments import printable
 
 LINES_AT_ONCE = 1_000  # lines; a transaction of about 0.1 s, and what a kill makes undone
 MOST_BAD_LINES = 1_000  # lines that are listed; with more, something else is wrong than lines

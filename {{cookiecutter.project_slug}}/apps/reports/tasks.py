@@ -16,9 +16,9 @@ from django.utils import timezone
 from apps.notifications.services import notify
 from apps.reports import building, importing
 from apps.reports.models import Job, JobQuerySet, Report, ReportPart, Upload
-from apps.tasks import runs
-from apps.tasks.base import Task
-from apps.tasks.models import FailedTask
+from durable.tasks import runs
+from durable.tasks.base import Task
+from durable.tasks.models import FailedTask
 
 logger = structlog.get_logger(__name__)
 

@@ -36,8 +36,8 @@ INSTALLED_APPS = [
     "csp",
     "anymail",
     "apps.users",
-    "apps.tasks",
-    "apps.mail",
+    "durable.tasks",
+    "durable.mail",
     "apps.notifications",
     "apps.pages",
     # % if cookiecutter.use_examples
@@ -53,7 +53,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "apps.tasks.middleware.HealthMiddleware",  # first: it asks nothing that the others ask
+    "durable.health.middleware.HealthMiddleware",  # first: it asks nothing that the others ask
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -203,7 +203,7 @@ SILENCED_SYSTEM_CHECKS = [
     # The address is unique in any letter case, by a constraint that this check does not see.
     "auth.E003",
     # % if cookiecutter.email_provider == "sendgrid"
-    # Anymail no longer tries its backend against SendGrid; tests/providers/sendgrid.py tests it here.
+    # Anymail no longer tries its backend against SendGrid; durable/tests/providers/sendgrid.py tests it here.
     "anymail.W003",
     # % endif
 ]

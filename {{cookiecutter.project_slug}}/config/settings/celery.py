@@ -33,7 +33,7 @@ CELERY_TASK_ANNOTATIONS = (Limits(),)
 
 # A message is acknowledged when its task has ended, so a killed worker loses none.
 CELERY_TASK_ACKS_LATE = True
-# Nor does a killed pool process: its message comes again at once, and apps/tasks/redelivery.py
+# Nor does a killed pool process: its message comes again at once, and durable/tasks/crashes.py
 # counts how often.
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 # Temporary errors: pauses double from the first to the longest, each a random part of it. So 20
@@ -81,7 +81,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for ever
 # Also for one that answers and takes nothing: a replica after a failover, or one whose disk is full.
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
-CELERY_WORKER_CONSUMER = "apps.tasks.consumer:Consumer"
+CELERY_WORKER_CONSUMER = "durable.broker.consumer:Consumer"
 CELERY_BROKER_POOL_LIMIT = 10  # connections kept open per process
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "visibility_timeout": VISIBILITY_TIMEOUT.total_seconds(),
@@ -112,7 +112,7 @@ BROKER_PAUSE = timedelta(seconds=5)
 # connection that died without a word stops it for two to four times as long.
 CELERY_WORKER_BROKER_TIMEOUT = env.float("WORKER_BROKER_TIMEOUT", default=5.0)
 
-CELERY_BEAT_SCHEDULER = "apps.tasks.scheduler:DeclaredScheduler"
+CELERY_BEAT_SCHEDULER = "durable.beat.scheduler:DeclaredScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until a change in the admin is seen
 # Any number of Beats may run; one leads, the others wait. The leader renews its lease three times

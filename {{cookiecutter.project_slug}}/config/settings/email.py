@@ -13,7 +13,7 @@ EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 EMAIL_WEBHOOK: str | None = None  # the view that takes the provider's reports
 ANYMAIL: dict[str, Any] = {}
 # % if cookiecutter.email_provider == "amazon_ses"
-EMAIL_BACKEND = "apps.mail.amazon_ses.AmazonSESBackend"
+EMAIL_BACKEND = "durable.mail.providers.amazon_ses.AmazonSESBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.amazon_ses.AmazonSESTrackingWebhookView"
 # boto3 finds the credentials by itself: in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or by role.
 ANYMAIL = {
@@ -29,7 +29,7 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "brevo"
-EMAIL_BACKEND = "apps.mail.backends.BrevoBackend"
+EMAIL_BACKEND = "durable.mail.providers.backends.BrevoBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.brevo.BrevoTrackingWebhookView"
 ANYMAIL = {
     "BREVO_API_KEY": env.of_provider("BREVO_API_KEY"),
@@ -37,8 +37,8 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "mailersend"
-EMAIL_BACKEND = "apps.mail.backends.MailerSendBackend"
-EMAIL_WEBHOOK = "apps.mail.webhooks.MailerSendWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.backends.MailerSendBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.webhooks.MailerSendWebhookView"
 ANYMAIL = {
     "MAILERSEND_API_TOKEN": env.of_provider("MAILERSEND_API_TOKEN"),
     "MAILERSEND_SIGNING_SECRET": env.of_provider("MAILERSEND_SIGNING_SECRET"),
@@ -54,7 +54,7 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "mailjet"
-EMAIL_BACKEND = "apps.mail.backends.MailjetBackend"
+EMAIL_BACKEND = "durable.mail.providers.backends.MailjetBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.mailjet.MailjetTrackingWebhookView"
 ANYMAIL = {
     "MAILJET_API_KEY": env.of_provider("MAILJET_API_KEY"),
@@ -63,7 +63,7 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "mailtrap"
-EMAIL_BACKEND = "apps.mail.backends.MailtrapBackend"
+EMAIL_BACKEND = "durable.mail.providers.backends.MailtrapBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.mailtrap.MailtrapTrackingWebhookView"
 ANYMAIL = {
     "MAILTRAP_API_TOKEN": env.of_provider("MAILTRAP_API_TOKEN"),
@@ -71,15 +71,15 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "mandrill"
-EMAIL_BACKEND = "apps.mail.backends.MandrillBackend"
-EMAIL_WEBHOOK = "apps.mail.webhooks.MandrillWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.backends.MandrillBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.webhooks.MandrillWebhookView"
 ANYMAIL = {
     "MANDRILL_API_KEY": env.of_provider("MANDRILL_API_KEY"),
     "MANDRILL_WEBHOOK_KEY": env.of_provider("MANDRILL_WEBHOOK_KEY"),
 }
 # % endif
 # % if cookiecutter.email_provider == "postal"
-EMAIL_BACKEND = "apps.mail.backends.PostalBackend"
+EMAIL_BACKEND = "durable.mail.providers.backends.PostalBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.postal.PostalTrackingWebhookView"
 ANYMAIL = {
     "POSTAL_API_URL": env.of_provider("POSTAL_API_URL"),
@@ -88,7 +88,7 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "postmark"
-EMAIL_BACKEND = "apps.mail.backends.PostmarkBackend"
+EMAIL_BACKEND = "durable.mail.providers.backends.PostmarkBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.postmark.PostmarkTrackingWebhookView"
 ANYMAIL = {
     "POSTMARK_SERVER_TOKEN": env.of_provider("POSTMARK_SERVER_TOKEN"),
@@ -96,7 +96,7 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "resend"
-EMAIL_BACKEND = "apps.mail.backends.ResendBackend"
+EMAIL_BACKEND = "durable.mail.providers.backends.ResendBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.resend.ResendTrackingWebhookView"
 ANYMAIL = {
     "RESEND_API_KEY": env.of_provider("RESEND_API_KEY"),
@@ -104,7 +104,7 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "scaleway"
-EMAIL_BACKEND = "apps.mail.backends.ScalewayBackend"
+EMAIL_BACKEND = "durable.mail.providers.backends.ScalewayBackend"
 ANYMAIL = {
     "SCALEWAY_SECRET_KEY": env.of_provider("SCALEWAY_SECRET_KEY"),
     "SCALEWAY_PROJECT_ID": env.of_provider("SCALEWAY_PROJECT_ID"),
@@ -112,7 +112,7 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "sendgrid"
-EMAIL_BACKEND = "apps.mail.backends.SendGridBackend"
+EMAIL_BACKEND = "durable.mail.providers.backends.SendGridBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.sendgrid.SendGridTrackingWebhookView"
 ANYMAIL = {
     "SENDGRID_API_KEY": env.of_provider("SENDGRID_API_KEY"),
@@ -122,7 +122,7 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "sparkpost"
-EMAIL_BACKEND = "apps.mail.backends.SparkPostBackend"
+EMAIL_BACKEND = "durable.mail.providers.backends.SparkPostBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.sparkpost.SparkPostTrackingWebhookView"
 ANYMAIL = {
     "SPARKPOST_API_KEY": env.of_provider("SPARKPOST_API_KEY"),
@@ -131,7 +131,7 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "unisender_go"
-EMAIL_BACKEND = "apps.mail.backends.UnisenderGoBackend"
+EMAIL_BACKEND = "durable.mail.providers.backends.UnisenderGoBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.unisender_go.UnisenderGoTrackingWebhookView"
 ANYMAIL = {
     "UNISENDER_GO_API_KEY": env.of_provider("UNISENDER_GO_API_KEY"),

@@ -1,4 +1,4 @@
-"""Tests: fixed values, whatever the machine's environment says; tests/servers.py gives the addresses."""
+"""Tests: fixed values, whatever the machine's environment says; durable/testing/servers.py gives the addresses."""
 
 import os
 from datetime import timedelta

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.checks import run_checks
 
-from apps.tasks.checks import check_cache
 from config.queues import ROUTES, VISIBILITY_TIMEOUT, route_of
+from durable.tasks.checks import check_cache
 
 
 def errors():

@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.bookings import views
 from apps.bookings.models import Booking, Calendar, Slot
 from apps.bookings.services import book, cancel
-from apps.mail.models import Email
+from durable.mail.models import Email
 
 pytestmark = pytest.mark.django_db
 

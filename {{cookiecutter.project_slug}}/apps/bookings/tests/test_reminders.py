@@ -12,8 +12,8 @@ from apps.bookings import effects, services, tasks
 from apps.bookings.models import Booking, Slot, end_of_tomorrow
 from apps.bookings.services import book, cancel
 from apps.bookings.tasks import send_reminders
-from apps.mail.models import Email
 from config.schedule import SCHEDULE
+from durable.mail.models import Email
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

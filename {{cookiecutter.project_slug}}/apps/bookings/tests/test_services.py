@@ -14,11 +14,11 @@ from django.utils import timezone
 from apps.bookings import effects, services, tasks
 from apps.bookings.models import BEGUN, TAKEN, Booking, Calendar, Slot
 from apps.bookings.services import NotBookableError, book, book_by_name, cancel
-from apps.mail.messages import render
-from apps.mail.models import Email
 from apps.notifications.models import Notification
-from apps.tasks.models import TaskRun
-from tests.workers import wait_until
+from durable.mail.models import Email
+from durable.mail.rendering import render
+from durable.tasks.models import TaskRun
+from durable.testing.workers import wait_until
 
 pytestmark = pytest.mark.django_db
 

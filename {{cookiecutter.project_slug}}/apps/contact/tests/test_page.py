@@ -6,7 +6,7 @@ from django.core.cache import cache
 
 from apps.contact import services
 from apps.contact.models import Submission
-from apps.mail.models import Email
+from durable.mail.models import Email
 
 pytestmark = pytest.mark.django_db
 

@@ -5,9 +5,9 @@ from django.db import transaction
 from apps.contact import services
 from apps.contact.models import Submission
 from apps.contact.services import queue_mails, submit
-from apps.mail.messages import build, render
-from apps.mail.models import Email
 from apps.notifications.models import Notification
+from durable.mail.models import Email
+from durable.mail.rendering import build, render
 
 pytestmark = pytest.mark.django_db
 

@@ -18,10 +18,10 @@ from apps.invitations import services
 from apps.invitations.links import token_of
 from apps.invitations.models import Invitation
 from apps.invitations.tasks import send_invitation_email
-from apps.mail.models import Email
 from apps.notifications.models import Notification
-from apps.tasks.models import TaskRun
 from apps.users.models import User
+from durable.mail.models import Email
+from durable.tasks.models import TaskRun
 
 pytestmark = pytest.mark.django_db
 

@@ -14,11 +14,11 @@ from apps.invitations import services, tasks
 from apps.invitations.links import hash_of, token_of
 from apps.invitations.models import Invitation
 from apps.invitations.sending import queue_mail
-from apps.mail.messages import render
-from apps.mail.models import Email
-from apps.tasks.models import TaskRun
 from apps.users.models import User
-from tests.workers import wait_until
+from durable.mail.models import Email
+from durable.mail.rendering import render
+from durable.tasks.models import TaskRun
+from durable.testing.workers import wait_until
 
 
 @pytest.fixture

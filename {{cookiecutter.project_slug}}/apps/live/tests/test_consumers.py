@@ -16,9 +16,9 @@ from websockets.sync.client import connect
 
 from apps.live.consumers import COME_AGAIN, NOT_SIGNED_IN, TOO_MANY
 from apps.notifications.services import announce_to_staff, notify
-from apps.tasks.progress import save_progress
-from tests.servers import free_port
-from tests.workers import Program, wait_until
+from durable.tasks.progress import save_progress
+from durable.testing.servers import free_port
+from durable.testing.workers import Program, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -5,7 +5,7 @@ from django.conf import settings
 from django.core.cache import cache
 
 from apps.live import places
-from tests.workers import wait_until
+from durable.testing.workers import wait_until
 
 
 @pytest.fixture(autouse=True)

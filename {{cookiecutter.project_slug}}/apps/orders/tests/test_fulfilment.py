@@ -5,8 +5,6 @@ import pytest
 from celery.signals import before_task_publish
 from django.db import IntegrityError, connection, transaction
 
-from apps.mail.messages import render
-from apps.mail.models import Email
 from apps.notifications.models import Notification
 from apps.orders import fulfilment
 from apps.orders.models import CURRENCY, Order, Product
@@ -17,7 +15,9 @@ from apps.orders.tasks import (
     send_confirmation,
     validate_inventory,
 )
-from apps.tasks.models import TaskRun
+from durable.mail.models import Email
+from durable.mail.rendering import render
+from durable.tasks.models import TaskRun
 
 pytestmark = pytest.mark.django_db
 

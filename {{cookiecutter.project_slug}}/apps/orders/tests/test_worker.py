@@ -5,11 +5,11 @@ import threading
 import pytest
 from django.db.models.functions import Now
 
-from apps.mail.models import Email
 from apps.orders.models import Order
-from apps.tasks.models import TaskRun
-from apps.tasks.tasks import requeue_stuck_runs
-from tests.workers import wait_until
+from durable.mail.models import Email
+from durable.tasks.models import TaskRun
+from durable.tasks.tasks import requeue_stuck_runs
+from durable.testing.workers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

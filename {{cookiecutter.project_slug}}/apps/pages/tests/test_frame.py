@@ -5,9 +5,9 @@ from django.apps import apps
 from django.urls import reverse
 from django.utils.html import escape
 
-from apps.mail.services import send_email
 from apps.notifications.services import notify
 from apps.users.models import User
+from durable.mail.api import send_email
 
 pytestmark = pytest.mark.django_db
 

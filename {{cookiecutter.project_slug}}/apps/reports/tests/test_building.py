@@ -6,14 +6,14 @@ import pytest
 import time_machine
 from django.db.models.functions import Now
 
-from apps.mail.models import Email
 from apps.notifications.models import Notification
 from apps.reports import building, services, tasks
 from apps.reports.models import Report, ReportPart, Sale
 from apps.reports.tasks import PartsMissingError, build, build_part, finish, send_weekly_report
-from apps.tasks.models import TaskRun
-from apps.tasks.progress import get_progress
 from config.schedule import SCHEDULE
+from durable.mail.models import Email
+from durable.tasks.models import TaskRun
+from durable.tasks.progress import get_progress
 
 pytestmark = pytest.mark.django_db
 

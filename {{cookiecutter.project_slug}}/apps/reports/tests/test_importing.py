@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from apps.notifications.models import Notification
 from apps.reports import importing, records, services
 from apps.reports.models import Sale, Upload, UploadChunk
-from apps.tasks.progress import get_progress
+from durable.tasks.progress import get_progress
 
 pytestmark = pytest.mark.django_db
 

@@ -11,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import resolve, reverse
 from django.utils.html import escape
 
-from apps.mail.messages import render
-from apps.mail.models import Email
 from apps.reports import building, forms, importing, services, tasks, views
 from apps.reports.models import Report, Sale, Upload
-from tests.plans import plan_of, without_end
+from durable.mail.models import Email
+from durable.mail.rendering import render
+from durable.tests.plans import plan_of, without_end
 
 pytestmark = pytest.mark.django_db
 

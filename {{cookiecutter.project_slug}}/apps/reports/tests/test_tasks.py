@@ -12,13 +12,13 @@ from apps.notifications.models import Notification
 from apps.reports import building, importing, services, tasks
 from apps.reports.models import Report, ReportPart, Sale, Upload, UploadChunk
 from apps.reports.tasks import build, import_csv, purge_old
-from apps.tasks import runs
-from apps.tasks.dead_letters import run_again
-from apps.tasks.models import FailedTask, TaskRun
-from apps.tasks.progress import get_progress
-from apps.tasks.tasks import requeue_stuck_runs
-from tests.plans import plan_of
-from tests.workers import wait_until
+from durable.tasks import runs
+from durable.tasks.failures import run_again
+from durable.tasks.models import FailedTask, TaskRun
+from durable.tasks.progress import get_progress
+from durable.tasks.tasks import requeue_stuck_runs
+from durable.testing.workers import wait_until
+from durable.tests.plans import plan_of
 
 HEADER = "external_id,sold_on,product,quantity,amount\n"
 DAY = timedelta(days=1)

@@ -1,0 +1,382 @@
+import inspect
+import os
+import signal
+import time
+import uuid
+from collections import defaultdict
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from celery import current_app
+from celery.schedules import crontab, schedule
+from celery.signals import after_task_publish, before_task_publish
+from django.db import connection
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+from django_celery_beat.schedulers import ModelEntry
+
+from durable.beat.scheduler import DECLARED, DeclaredScheduler
+from durable.tasks.models import BeatLeader
+from durable.testing.workers import wait_until
+
+AN_HOUR = 3600.0  # seconds
+
+pytestmark = pytest.mark.django_db(transaction=True)  # the scheduler closes connections
+
+
+class Beat(DeclaredScheduler):
+    def __init__(self):
+        super().__init__(app=current_app._get_current_object(), lazy=False)
+
+    def fire(self):
+        while (pause := self.tick()) == 0:
+            pass
+        return pause
+
+
+@pytest.fixture(autouse=True)
+def no_lease_runs_out_by_itself(settings):
+    settings.BEAT_LEASE = timedelta(hours=1)
+
+
+@pytest.fixture
+def declare():
+    declared = current_app.conf.beat_schedule
+    yield lambda entries: current_app.conf.update(beat_schedule=entries)
+    current_app.conf.update(beat_schedule=declared)
+
+
+@pytest.fixture
+def hourly(declare):
+    declare({"hourly": {"task": "tests.hourly", "schedule": AN_HOUR}})
+
+
+@pytest.fixture
+def fired():
+    tasks = []
+
+    def note(sender, **_):
+        tasks.append(sender)
+
+    after_task_publish.connect(note)
+    yield tasks
+    after_task_publish.disconnect(note)
+
+
+@pytest.fixture
+def while_publishing():
+    receivers = []
+
+    def connect(action):
+        receivers.append(lambda **_: action())
+        before_task_publish.connect(receivers[-1])
+
+    yield connect
+    for receiver in receivers:
+        before_task_publish.disconnect(receiver)
+
+
+def make_due(name="hourly"):
+    long_ago = timezone.now() - timedelta(days=1)
+    PeriodicTask.objects.filter(name=name).update(last_run_at=long_ago)
+    PeriodicTasks.update_changed()
+
+
+def let_lease_run_out():
+    BeatLeader.objects.update(lease_until=Now() - timedelta(seconds=1))
+
+
+def elect_another():
+    BeatLeader.objects.update(
+        token=uuid.uuid4(), holder="another", lease_until=Now() + timedelta(hours=1)
+    )
+
+
+def simulate(start, duration):
+    times = defaultdict(list)
+
+    def note(sender, **_):
+        times[sender].append(datetime.now(start.tzinfo).strftime("%d %H:%M"))
+
+    after_task_publish.connect(note)
+    with time_machine.travel(start, tick=False) as traveller:
+        beat = Beat()
+        beat.max_interval = duration.total_seconds()
+        while datetime.now(start.tzinfo) < start + duration:
+            traveller.shift(max(beat.tick(), 0.01))
+    after_task_publish.disconnect(note)
+    return times
+
+
+def names():
+    return set(PeriodicTask.objects.filter(description=DECLARED).values_list("name", flat=True))
+
+
+def test_the_database_gets_what_the_code_declares():
+    Beat().fire()
+
+    assert names() == set(current_app.conf.beat_schedule)
+
+
+def test_a_removed_entry_leaves_the_database_and_an_operators_row_stays(declare):
+    Beat().fire()
+    every_minute = IntervalSchedule.objects.create(every=1, period="minutes")
+    PeriodicTask.objects.create(name="mine", task="tasks.heartbeat", interval=every_minute)
+
+    declare({"only": {"task": "tasks.heartbeat", "schedule": schedule(5)}})
+    let_lease_run_out()
+    Beat().fire()
+
+    assert names() == {"only"}
+    assert PeriodicTask.objects.filter(name="mine").exists()
+
+
+@pytest.mark.parametrize("name", ["heartbeat", "celery.backend_cleanup"])
+def test_what_an_operator_disabled_stays_disabled(name):
+    Beat().fire()
+    PeriodicTask.objects.filter(name=name).update(enabled=False)
+
+    let_lease_run_out()
+    Beat().fire()
+
+    assert not PeriodicTask.objects.get(name=name).enabled
+
+
+def test_every_declared_task_exists():
+    current_app.loader.import_default_modules()
+    declared = {entry["task"] for entry in current_app.conf.beat_schedule.values()}
+
+    assert declared <= set(current_app.tasks)
+
+
+def test_no_declared_entry_has_an_option_that_is_dropped_or_refused():
+    current_app.loader.import_default_modules()
+    known = set(inspect.signature(ModelEntry._unpack_options).parameters) - {"kwargs"}
+    for name, entry in current_app.conf.beat_schedule.items():
+        options = set(entry.get("options", {}))
+        assert options <= known, name
+        assert not (current_app.tasks[entry["task"]].durable and "expire_seconds" in options), name
+
+
+def test_of_two_beats_one_fires(hourly, fired):
+    first, second = Beat(), Beat()
+    first.fire()
+    second.fire()
+    make_due()
+
+    first.fire()
+    second.fire()
+
+    assert fired == ["tests.hourly"]
+    assert (first.leads, second.leads) == (True, False)
+
+
+def test_a_follower_leaves_the_schedule_alone(declare):
+    Beat().fire()
+    before = names()
+
+    declare({})
+    Beat().fire()
+
+    assert names() == before
+
+
+def test_a_new_leader_goes_on_where_the_last_one_ended(hourly, fired):
+    first, second = Beat(), Beat()
+    first.fire()
+    make_due()
+    first.fire()
+    let_lease_run_out()
+    second.fire()
+    assert fired == ["tests.hourly"]
+
+    make_due()
+    second.fire()
+
+    assert fired == ["tests.hourly"] * 2
+
+
+def test_a_leader_that_hung_and_leads_again_repeats_nothing(hourly, fired):
+    first, second = Beat(), Beat()
+    first.fire()
+    make_due()
+    let_lease_run_out()
+    second.fire()
+    second.close()
+
+    first.fire()
+
+    assert first.leads
+    assert fired == ["tests.hourly"]
+
+
+def test_a_leader_whose_lease_was_taken_stops_firing(hourly, fired):
+    beat = Beat()
+    beat.fire()
+    make_due()
+    elect_another()
+
+    beat.fire()
+
+    assert not beat.leads
+    assert fired == []
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [elect_another, lambda: PeriodicTask.objects.update(enabled=False)],
+    ids=["another leads", "an operator has disabled it"],
+)
+def test_what_changed_at_the_last_moment_holds(hourly, fired, monkeypatch, meanwhile):
+    beat = Beat()
+    beat.fire()
+    make_due()
+    monkeypatch.setattr(beat, "is_due", lambda entry: (meanwhile(), entry.is_due())[1])
+
+    beat.fire()
+
+    assert fired == []
+
+
+def test_a_tick_that_the_broker_missed_is_fired_once_when_it_is_back(hourly, fired, redis_server):
+    beat = Beat()
+    beat.fire()
+    make_due()
+    redis_server.stop()
+    assert [beat.fire(), beat.fire()] == [beat.max_interval] * 2
+
+    redis_server.restart()
+    wait_until(lambda: beat.fire() and fired)
+    beat.fire()
+
+    assert fired == ["tests.hourly"]
+
+
+def test_an_entry_that_cannot_be_published_holds_up_no_other(hourly, fired):
+    beat = Beat()
+    beat.fire()
+    every_hour = IntervalSchedule.objects.get()
+    PeriodicTask.objects.create(name="broken", task="a.b", queue="missing", interval=every_hour)
+    make_due("broken")
+    make_due()
+
+    beat.fire()
+
+    assert fired == ["tests.hourly"]
+    assert PeriodicTask.objects.get(name="broken").total_run_count == 1
+
+
+def test_without_its_database_beat_waits(hourly, fired, monkeypatch):
+    beat = Beat()
+    beat.fire()
+    make_due()
+    with monkeypatch.context() as without:
+        without.setitem(connection.settings_dict, "NAME", "/missing/database")
+        connection.close()
+        assert [beat.fire(), beat.fire()] == [beat.max_interval] * 2
+        connection.close()
+    assert fired == []
+
+    beat.fire()
+
+    assert fired == ["tests.hourly"]
+
+
+def test_a_leader_that_hangs_while_it_publishes_does_not_lock_out_the_next(
+    hourly, settings, while_publishing
+):
+    beat = Beat()
+    beat.fire()
+    make_due()
+    settings.BEAT_LEASE = timedelta(seconds=0.1)
+    while_publishing(lambda: time.sleep(0.3))
+
+    beat.fire()
+
+    # PostgreSQL has ended the transaction; with SQLite all Beats are on one machine.
+    saved = {"postgresql": 0, "sqlite": 1}[connection.vendor]
+    assert PeriodicTask.objects.get(name="hourly").total_run_count == saved
+
+
+def test_a_signal_to_stop_waits_until_the_tick_is_saved(hourly, fired, while_publishing):
+    beat = Beat()
+    beat.fire()
+    make_due()
+    saved = []
+    stop = signal.signal(signal.SIGTERM, lambda *_: saved.append(not connection.in_atomic_block))
+    while_publishing(lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+    beat.fire()
+
+    signal.signal(signal.SIGTERM, stop)
+    assert saved == [True]
+
+
+def test_an_entry_that_never_ran_is_not_put_off_by_a_new_leader(hourly, fired):
+    Beat().fire()
+    PeriodicTask.objects.update(date_changed=timezone.now() - timedelta(days=1))
+    let_lease_run_out()
+
+    Beat().fire()
+
+    assert "tests.hourly" in fired
+
+
+def test_what_was_due_hours_before_an_outage_ended_is_fired_at_once(declare, fired):
+    declare({"daily": {"task": "tests.daily", "schedule": crontab(hour="9", minute="0")}})
+    with time_machine.travel("2025-06-01T08:00Z", tick=False):
+        Beat().fire()
+    let_lease_run_out()
+
+    with time_machine.travel("2025-06-01T15:00Z", tick=False):
+        Beat().fire()
+
+    assert "tests.daily" in fired
+
+
+def test_a_loop_is_shorter_than_the_lease(settings):
+    settings.BEAT_LEASE = timedelta(seconds=15)
+    app = current_app._get_current_object()
+    beat = DeclaredScheduler(app=app, lazy=True, max_interval=300)
+
+    assert beat.max_interval == 5
+
+
+def test_an_hourly_entry_pauses_in_an_hour_that_comes_twice(declare, monkeypatch):
+    berlin = ZoneInfo("Europe/Berlin")
+    monkeypatch.setattr(current_app._get_current_object(), "timezone", berlin)
+    declare({"hourly": {"task": "tests.hourly", "schedule": crontab(minute="30")}})
+
+    times = simulate(datetime(2025, 10, 26, tzinfo=berlin), timedelta(hours=4))
+
+    assert times["tests.hourly"] == ["26 00:30", "26 01:30", "26 02:30", "26 03:30"]
+
+
+# What Celery makes of an hour that does not exist, or comes twice.
+@pytest.mark.parametrize(
+    ("start", "days"),
+    [
+        ("2025-03-29", ["29 02:30", "30 03:30", "31 02:30"]),
+        ("2025-10-25", ["25 02:30", "26 02:30", "27 02:30"]),
+    ],
+)
+def test_a_daily_entry_is_fired_once_a_day_when_the_clocks_change(
+    declare, monkeypatch, settings, start, days
+):
+    settings.TIME_ZONE = "Europe/Berlin"
+    berlin = ZoneInfo(settings.TIME_ZONE)
+    monkeypatch.setattr(current_app._get_current_object(), "timezone", berlin)
+    declare(
+        {
+            "night": {"task": "tests.night", "schedule": crontab(hour="2", minute="30")},
+            "morning": {"task": "tests.morning", "schedule": crontab(hour="9", minute="0")},
+        }
+    )
+
+    times = simulate(datetime.fromisoformat(start).replace(tzinfo=berlin), timedelta(days=3))
+
+    assert times["tests.night"] == days
+    assert times["tests.morning"] == [f"{day[:2]} 09:00" for day in days]

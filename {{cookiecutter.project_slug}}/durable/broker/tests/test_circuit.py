@@ -1,0 +1,111 @@
+import os
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from types import SimpleNamespace
+
+import pytest
+from celery.signals import beat_init, celeryd_init
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+from durable.broker.circuit import Circuit, circuit
+from durable.tasks.tasks import heartbeat
+from durable.testing.workers import wait_until
+
+
+@pytest.fixture
+def long_pause(monkeypatch):
+    monkeypatch.setattr(circuit, "pause", timedelta(minutes=1))
+
+
+@pytest.mark.usefixtures("long_pause")
+def test_a_caller_that_fails_at_once_learns_since_when_and_until_when(redis_server):
+    redis_server.stop()
+    assert heartbeat.ring() is False
+
+    with pytest.raises(OperationalError, match=r"not answered since \d\d:\d\d:\d\d, .* at \d\d:"):
+        heartbeat.delay()
+
+
+def test_publishing_goes_on_when_the_pause_after_the_brokers_return_is_over(redis_server):
+    redis_server.stop()
+    assert heartbeat.ring() is False
+    redis_server.restart()
+    started = time.monotonic()
+
+    wait_until(heartbeat.ring)
+
+    assert time.monotonic() - started < settings.BROKER_PAUSE.total_seconds() + 0.5
+
+
+def test_one_of_many_callers_tries_after_the_pause():
+    circuit = Circuit(timedelta(seconds=0.1))
+    circuit.open()
+    time.sleep(0.1)
+    all_here = Barrier(8)
+
+    def publish(_):
+        all_here.wait()
+        try:
+            with circuit.publishing():
+                time.sleep(0.02)
+        except OperationalError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(publish, range(8))) == 1
+    assert publish_all(circuit)
+
+
+def publish_all(circuit):
+    for _ in range(3):
+        with circuit.publishing():
+            pass
+    return True
+
+
+def test_a_trial_that_fails_starts_another_pause():
+    circuit = Circuit(timedelta(seconds=0.05))
+    circuit.open()
+    since = circuit.since
+    time.sleep(0.05)
+
+    with pytest.raises(ConnectionResetError), circuit.publishing():
+        raise ConnectionResetError("a mistake of the caller's own")
+    with pytest.raises(OperationalError, match="not answered"), circuit.publishing():
+        pass
+    assert circuit.since == since
+
+
+def test_the_outermost_of_nested_publishers_decides():
+    circuit = Circuit(timedelta(seconds=0.05))
+    circuit.open()
+    time.sleep(0.05)
+
+    with circuit.publishing(), circuit.publishing():
+        assert circuit.since
+    assert circuit.since is None
+
+
+@pytest.mark.parametrize("signal", [celeryd_init, beat_init], ids=["worker", "beat"])
+@pytest.mark.usefixtures("long_pause")
+def test_workers_and_beat_always_try(signal):
+    conf = SimpleNamespace(broker_transport_options={}, worker_broker_timeout=5.0)
+    signal.send(sender=None, conf=conf, instance=None, options={})
+    circuit.open()
+
+    assert publish_all(circuit)
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent():
+    with circuit.lock, warnings.catch_warnings(action="ignore"):
+        child = os.fork()
+        if not child:
+            os._exit(int(circuit.lock.locked()))
+    _, status = os.waitpid(child, 0)
+
+    assert status == 0

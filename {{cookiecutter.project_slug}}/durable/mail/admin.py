@@ -1,0 +1,236 @@
+"""Mails in the admin: what was sent, what came of it, and what to do about it."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.template.utils import get_app_template_dirs
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_POST
+
+from durable.admin_helpers import LongListAdmin
+from durable.mail import api
+from durable.mail.models import Email, EmailAttachment, EmailEvent, Suppression
+from durable.mail.rendering import render
+
+# A mail is foreign matter in the admin: no script runs, nothing is sent, no link leads away.
+PREVIEW_POLICY = "sandbox; default-src 'none'; img-src data: https:; style-src 'unsafe-inline'"
+SUBJECT = ".subject.txt"  # what the file ends with that every template has
+
+
+class ReadOnlyInline(admin.TabularInline):
+    """Rows that are looked at, not edited."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class EventInline(ReadOnlyInline):
+    """The mail's story, oldest first."""
+
+    model = EmailEvent
+    verbose_name_plural = "timeline"
+    fields = readonly_fields = ("happened_at", "kind", "attempt", "detail")
+
+
+class AttachmentInline(ReadOnlyInline):
+    """What goes with the mail."""
+
+    model = EmailAttachment
+    fields = ("name", "content_type", "size")
+    readonly_fields = ("size",)
+
+    @admin.display(description="size")
+    def size(self, attachment: EmailAttachment) -> str:
+        return f"{len(attachment.content):,} bytes"
+
+
+class TemplateFilter(admin.SimpleListFilter):
+    """By template: the choices are the files of the apps, since to ask the mails would be to read all."""
+
+    title = parameter_name = "template"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        folders = get_app_template_dirs("templates/mail")
+        files = [file.name for folder in folders for file in folder.glob(f"*{SUBJECT}")]
+        return [(name, name) for name in sorted({file.removesuffix(SUBJECT) for file in files})]
+
+    def queryset(self, request: HttpRequest, emails: QuerySet[Email]) -> QuerySet[Email]:
+        return emails.filter(template=self.value()) if self.value() else emails
+
+
+@admin.register(Email)
+class EmailAdmin(LongListAdmin):
+    """Mails: nothing is edited; a mail is sent again, or taken back."""
+
+    list_display = ("to", "template", "colored_status", "attempts", "queued_at", "sent_at")
+    list_filter = ("status", TemplateFilter, "queued_at")
+    exact_search_fields = ("id", "key", "message_id", "correlation_id")
+    search_fields = ("to",)
+    ordering = ("-queued_at",)
+    actions = ("send_again", "cancel")
+    inlines = (EventInline, AttachmentInline)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "to",
+                    "colored_status",
+                    ("queued_at", "sent_at"),
+                    ("attempts", "next_attempt_at"),
+                    "last_error",
+                    "preview",
+                )
+            },
+        ),
+        (
+            "Message",
+            {
+                "classes": ("collapse",),
+                "fields": ("template", "context", "from_email", "reply_to", "headers"),
+            },
+        ),
+        (
+            "Where it comes from",
+            {
+                "classes": ("collapse",),
+                "fields": ("id", "message_id", "key", "related", "copy_of", "correlation_id"),
+            },
+        ),
+    )
+    readonly_fields = flatten_fieldsets(fieldsets)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Email | None = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the preview and the two buttons."""
+        view = self.admin_site.admin_view
+        return [
+            path("<uuid:pk>/preview/", view(self.preview_view), name="mail_email_preview"),
+            path(
+                "<uuid:pk>/send-again/",
+                view(require_POST(self.send_again_view)),
+                name="mail_email_send_again",
+            ),
+            path(
+                "<uuid:pk>/cancel/", view(require_POST(self.cancel_view)), name="mail_email_cancel"
+            ),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show the mail with the buttons that make sense for its state."""
+        email = self.get_object(request, object_id)
+        buttons = {
+            "may_send_again": email and email.status not in Email.UNDER_WAY,
+            "may_cancel": email and email.status == Email.Status.QUEUED,
+            "show_save": False,
+            "show_save_and_continue": False,
+        }
+        return super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), **buttons}
+        )
+
+    @admin.display(description="status", ordering="status")
+    def colored_status(self, email: Email) -> str:
+        return format_html(
+            '<span class="mail-status mail-{}">{}</span>', email.status, email.get_status_display()
+        )
+
+    @admin.display(description="preview")
+    def preview(self, email: Email) -> str:
+        return format_html(
+            '<iframe class="mail-preview" sandbox src="{}" title="What the recipient sees"></iframe>',
+            reverse("admin:mail_email_preview", args=[email.pk]),
+        )
+
+    def preview_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Show the HTML part, or why it cannot be rendered."""
+        email = get_object_or_404(Email, pk=pk)
+        if not self.has_view_permission(request, email):
+            return HttpResponse(status=403)
+        try:
+            # In development the preview is all there is of a mail, so its links work.
+            content = render(email, hide_secrets=not settings.DEBUG)
+            response = HttpResponse(content.html)
+        except (TemplateDoesNotExist, TemplateSyntaxError) as error:
+            response = HttpResponse(f"This mail cannot be rendered: {error!r}", "text/plain")
+        response["Content-Security-Policy"] = PREVIEW_POLICY
+        return xframe_options_sameorigin(lambda _: response)(request)
+
+    def send_again_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """The button: send a copy, and show that copy."""
+        email = get_object_or_404(Email, pk=pk)
+        if not self.has_change_permission(request, email):
+            return HttpResponse(status=403)
+        try:
+            email = api.send_again(email)
+        except ValueError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, "This copy is on its way.", messages.SUCCESS)
+        return redirect("admin:mail_email_change", email.pk)
+
+    def cancel_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """The button: take the mail back."""
+        email = get_object_or_404(Email, pk=pk)
+        if not self.has_change_permission(request, email):
+            return HttpResponse(status=403)
+        if api.cancel(email):
+            self.message_user(request, "The mail will not be sent.", messages.SUCCESS)
+        else:
+            self.message_user(request, "Too late: a worker has it already.", messages.ERROR)
+        return redirect("admin:mail_email_change", email.pk)
+
+    @admin.action(description="Send again", permissions=["change"])
+    def send_again(self, request: HttpRequest, chosen: QuerySet[Email]) -> None:
+        """The list's action: copies of all that are not under way."""
+        ended = chosen.exclude(status__in=Email.UNDER_WAY)
+        sent = [api.send_again(email) for email in ended]
+        self.message_user(
+            request, f"{len(sent)} of {chosen.count()} sent again; the rest is still under way."
+        )
+
+    @admin.action(description="Cancel", permissions=["change"])
+    def cancel(self, request: HttpRequest, chosen: QuerySet[Email]) -> None:
+        """The list's action: take back all that no worker has begun."""
+        canceled = sum(api.cancel(email) for email in chosen)
+        self.message_user(
+            request, f"{canceled} of {chosen.count()} canceled; the rest had left the queue."
+        )
+
+    class Media:
+        css = {"all": ["mail/admin.css"]}
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(admin.ModelAdmin):
+    """Addresses that must not be written to; removing one lets mails through again."""
+
+    list_display = ("address", "reason", "created_at", "detail")
+    list_filter = ("reason", "created_at")
+    search_fields = ("address",)

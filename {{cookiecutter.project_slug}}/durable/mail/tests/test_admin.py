@@ -1,0 +1,188 @@
+import uuid
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from durable import admin_helpers
+from durable.mail.models import Email, Suppression
+from durable.tests.plans import plan_of, without_end
+
+LIST = "/admin/mail/email/"
+
+
+def url(name, email):
+    return reverse(f"admin:mail_email_{name}", args=[email.pk])
+
+
+def test_the_list_filters_by_status(admin_client, make_email):
+    make_email(to="sent@example.com", status="sent")
+    make_email(to="failed@example.com", status="failed")
+
+    page = admin_client.get(reverse("admin:mail_email_changelist"), {"status": "failed"})
+
+    assert "failed@example.com" in page.text
+    assert "sent@example.com" not in page.text
+
+
+def test_the_list_filters_by_the_templates_that_there_are(admin_client, make_email):
+    make_email()
+    make_email(to="bob@example.com", template="gone")
+
+    page = admin_client.get(LIST, {"template": "test_email"}).text
+
+    assert "ann@example.com" in page
+    assert "bob@example.com" not in page
+    assert "?template=test_email" in page
+    assert "?template=gone" not in page
+
+
+def test_the_list_counts_no_further_than_anybody_turns_pages(admin_client, make_email, monkeypatch):
+    monkeypatch.setattr(admin_helpers, "MOST_COUNTED", 2)
+    for _ in range(3):
+        make_email()
+
+    with CaptureQueriesContext(connection) as queries:
+        page = admin_client.get(LIST)
+
+    assert "2 emails" in page.text
+    assert not without_end(queries)
+
+
+@pytest.mark.parametrize("field", ["id", "key", "message_id", "correlation_id"])
+def test_what_names_a_mail_finds_it_without_reading_the_table(admin_client, db, field):
+    Email.objects.bulk_create(
+        Email(template="x", to=f"{n}@example.com", **{field: str(uuid.UUID(int=n))})
+        for n in range(500)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE mail_email")
+
+    with CaptureQueriesContext(connection) as queries:
+        page = admin_client.get(LIST, {"q": f" {uuid.UUID(int=7)} "})
+
+    assert "7@example.com" in page.text
+    assert "1 email" in page.text
+    plans = [plan_of(query) for query in queries if 'FROM "mail_email"' in query["sql"]]
+    # SQLite does not see that the indexes of those that are not empty are enough.
+    if connection.vendor == "postgresql" or field in {"id", "key"}:
+        assert plans
+        assert "Seq Scan" not in str(plans)
+        assert "SCAN mail_email" not in str(plans)
+
+
+def test_the_list_finds_by_a_part_of_the_recipient(admin_client, make_email):
+    make_email(to="Ann Smith <ann@example.com>")
+    make_email(to="bob@example.com")
+
+    page = admin_client.get(LIST, {"q": "smith"}).text
+
+    assert "ann@example.com" in page
+    assert "bob@example.com" not in page
+
+
+def test_the_page_shows_preview_timeline_and_what_can_be_done(admin_client, make_email):
+    email = make_email(status="failed")
+    email.events.create(kind="failed", attempt=1, detail="554 we do not want it")
+
+    page = admin_client.get(url("change", email)).text
+
+    assert f'<iframe class="mail-preview" sandbox src="{url("preview", email)}"' in page
+    assert "554 we do not want it" in page
+    assert url("send_again", email) in page
+    assert url("cancel", email) not in page
+    assert 'name="_save"' not in page
+
+
+def test_the_preview_is_the_mail_in_a_sandbox(admin_client, make_email):
+    email = make_email(context={"queued_by": "<script>alert(1)</script>"})
+
+    response = admin_client.get(url("preview", email))
+
+    assert "&lt;script&gt;alert(1)" in response.text
+    assert response["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    assert response["X-Frame-Options"] == "SAMEORIGIN"
+
+
+def test_a_preview_that_breaks_says_why(admin_client, make_email):
+    response = admin_client.get(url("preview", make_email(template="gone")))
+
+    assert "cannot be rendered" in response.text
+    assert response["Content-Type"] == "text/plain"
+
+
+def test_send_again_shows_the_copy(admin_client, make_email):
+    email = make_email(status="failed")
+
+    response = admin_client.post(url("send_again", email))
+
+    copy = Email.objects.get(copy_of=email)
+    assert response.url == url("change", copy)
+
+
+def test_cancel_takes_the_mail_back(admin_client, make_email):
+    email = make_email()
+
+    page = admin_client.post(url("cancel", email), follow=True)
+
+    email.refresh_from_db()
+    assert email.status == "canceled"
+    assert "will not be sent" in page.text
+
+
+@pytest.mark.parametrize("action", ["send_again", "cancel"])
+def test_a_link_alone_changes_nothing(admin_client, make_email, action):
+    assert admin_client.get(url(action, make_email())).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("permission", "method", "name", "status"),
+    [
+        ("view_email", "get", "preview", 200),
+        ("view_email", "post", "send_again", 403),
+        ("view_email", "post", "cancel", 403),
+        ("add_user", "get", "preview", 403),
+    ],
+)
+def test_each_page_asks_for_its_permission(
+    client, django_user_model, make_email, permission, method, name, status
+):
+    from django.contrib.auth.models import Permission  # noqa: PLC0415 - needs the database
+
+    user = django_user_model.objects.create_user("staff@example.com", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename=permission))
+    client.force_login(user)
+
+    assert getattr(client, method)(url(name, make_email(status="sent"))).status_code == status
+
+
+def test_the_lists_actions_tell_how_many_they_reached(admin_client, make_email):
+    chosen = [make_email(), make_email(status="sent")]
+    data = {"_selected_action": [email.pk for email in chosen]}
+    changelist = reverse("admin:mail_email_changelist")
+
+    canceled = admin_client.post(changelist, {**data, "action": "cancel"}, follow=True)
+    copied = admin_client.post(changelist, {**data, "action": "send_again"}, follow=True)
+
+    assert "1 of 2 canceled" in canceled.text
+    assert "2 of 2 sent again" in copied.text
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("Ann <ANN@example.com>", "already exists"),
+        ("Ann ann@example.com", "Enter a valid email address"),
+        ("nobody", "Enter a valid email address"),
+    ],
+)
+def test_a_suppression_is_of_an_address_and_once(admin_client, address, why):
+    Suppression.objects.create(address="ann@example.com")
+
+    page = admin_client.post(
+        "/admin/mail/suppression/add/", {"address": address, "reason": "manual"}
+    )
+
+    assert why in page.text
+    assert Suppression.objects.count() == 1

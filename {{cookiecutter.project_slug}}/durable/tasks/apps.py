@@ -1,0 +1,20 @@
+from importlib import import_module
+
+from django.apps import AppConfig
+
+
+class TasksConfig(AppConfig):
+    name = "durable.tasks"
+
+    def ready(self) -> None:
+        # Shared tasks belong to this Celery app, whoever calls them. Were it imported by the package
+        # `config`, it would choose the settings before wsgi.py and asgi.py can.
+        import_module("config.celery")
+        for module in (
+            "heartbeat",
+            "broker.connection",
+            "broker.transport",
+            "tasks.checks",
+            "tasks.failures",
+        ):
+            import_module(f"durable.{module}")

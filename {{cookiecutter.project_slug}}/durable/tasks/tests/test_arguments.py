@@ -1,0 +1,92 @@
+import subprocess
+import sys
+import uuid
+
+import pytest
+from django.conf import settings
+
+from durable.tasks.arguments import (
+    LARGEST,
+    MASKED,
+    ArgumentsTooLargeError,
+    kept_arguments,
+    masked,
+    masked_arguments,
+)
+from durable.tasks.models import TaskRun
+from durable.tasks.tasks import heartbeat
+from durable.tests.probes import durable, giving_up, report
+
+FIVE_MEGABYTES = "x" * 5_000_000
+
+
+def test_arguments_that_are_too_large_are_refused_with_what_to_pass():
+    for task in (report, durable):
+        with pytest.raises(
+            ArgumentsTooLargeError, match=r"5,000,0.. bytes, and 262,144 are allowed"
+        ):
+            task.delay(FIVE_MEGABYTES)
+
+
+@pytest.mark.django_db
+def test_wrong_arguments_fail_where_they_are_given():
+    for call in (heartbeat.delay, durable.delay):
+        with pytest.raises(TypeError, match="argument"):
+            call(1, 2, 3, 4)
+    assert not TaskRun.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_durable_task_takes_what_json_gives_back():
+    with pytest.raises(TypeError, match=r"tests\.durable: .*UUID.*: pass ids, texts and numbers"):
+        durable.delay(uuid.uuid4())
+
+
+def test_a_dead_letter_keeps_no_arguments_that_are_too_large():
+    kept = kept_arguments("reports.probe", [FIVE_MEGABYTES], {})
+
+    assert len(str(kept)) < LARGEST
+    assert "bytes, not kept" in kept["args"][0]
+
+
+def test_a_dead_letter_keeps_what_postgresql_cannot_hold_in_another_form():
+    kept = kept_arguments("tests.tell", ["a\x00b"], {})
+
+    assert kept["args"] == ["a\N{REPLACEMENT CHARACTER}b"]
+
+
+@pytest.mark.parametrize(
+    ("task", "args", "shown"),
+    [
+        ("tests.giving_up", [7, "sesame"], [7, MASKED]),
+        ("tests.giving_up", [7, "sesame", "too many"], [7, MASKED, "too many"]),
+        ("tests.giving_up", "no list", "no list"),
+        ("celery.group", [7], [7]),
+        ("gone.task", [7], [7]),
+    ],
+    ids=["by position", "too many", "no list", "without names", "unknown"],
+)
+def test_a_secret_given_by_position_is_hidden_by_its_parameters_name(task, args, shown):
+    assert masked_arguments(task, args, {})["args"] == shown
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [(giving_up.s("sesame"), [MASKED]), (giving_up.si(7, "sesame"), [7, MASKED])],
+    ids=["after a result", "without it"],
+)
+def test_a_secret_of_what_follows_is_hidden_too(link, shown):
+    assert masked({"chain": [link]})["chain"][0]["args"] == shown
+
+
+def test_a_process_that_runs_no_worker_knows_all_tasks():
+    lines = [
+        "import django; django.setup()",
+        "from durable.tasks.arguments import task_named",
+        "print(task_named('users.cleanup_sessions').name, task_named('gone.task'))",
+    ]
+
+    process = [sys.executable, "-c", "; ".join(lines)]
+    known = subprocess.check_output(process, cwd=settings.BASE_DIR, text=True)
+
+    assert known.split() == ["users.cleanup_sessions", "None"]

@@ -1,0 +1,135 @@
+import logging
+from logging.config import dictConfigClass
+
+import pytest
+from celery.app.task import Context
+from django.conf import settings
+from django.db import OperationalError
+
+from durable.tasks import failures
+from durable.tasks.arguments import MASKED, masked
+from durable.tasks.failures import keep, run_again
+from durable.tasks.models import FailedTask, TaskRun
+from durable.tasks.tasks import heartbeat
+
+
+def test_secrets_are_hidden_by_name_at_any_depth():
+    arguments = {"user": 1, "auth": [{"API_KEY": "x", "name": "y"}], "password": {"old": "z"}}
+
+    assert masked(arguments) == {
+        "user": 1,
+        "auth": [{"API_KEY": MASKED, "name": "y"}],
+        "password": MASKED,
+    }
+
+
+def test_what_json_cannot_hold_is_kept_as_text():
+    assert "object at" in masked([object()])[0]
+
+
+@pytest.mark.django_db
+def test_a_failed_task_is_kept_with_its_error(monkeypatch):
+    def broken():
+        raise ZeroDivisionError("no heart")
+
+    monkeypatch.setattr(heartbeat, "run", broken)
+    result = heartbeat.apply()
+
+    failed = FailedTask.objects.get(pk=result.id)
+    assert (failed.name, failed.last_error) == ("tasks.heartbeat", "ZeroDivisionError: no heart")
+    assert "Traceback" in failed.traceback
+
+
+@pytest.mark.django_db
+def test_a_task_that_is_done_does_not_become_a_dead_letter():
+    done = TaskRun.objects.create(name="tests.durable", status="done")
+
+    keep(str(done.pk), "tests.durable", TimeoutError("too late"), (), {})
+
+    done.refresh_from_db()
+    assert (done.status, done.last_error) == ("done", "")
+
+
+@pytest.mark.django_db
+def test_only_failed_runs_are_dead_letters(admin_client):
+    TaskRun.objects.create(name="fine", status="done")
+    TaskRun.objects.create(name="broken", status="failed")
+
+    page = admin_client.get("/admin/tasks/failedtask/").text
+
+    assert "broken" in page
+    assert "fine" not in page
+
+
+@pytest.mark.django_db
+def test_a_run_that_another_worker_has_is_left_to_it():
+    held = TaskRun.objects.create(name="tests.durable", status="running", worker="celery@b")
+
+    keep(str(held.pk), "tests.durable", TimeoutError("late"), (), {}, worker="celery@a")
+    held.refresh_from_db()
+    assert held.status == "running"
+
+    keep(str(held.pk), "tests.durable", TimeoutError("late"), (), {}, worker="celery@b", queue="")
+    held.refresh_from_db()
+    assert held.status == "failed"
+
+
+@pytest.mark.django_db
+def test_what_is_known_of_a_dead_letter_is_not_forgotten():
+    failed = TaskRun.objects.create(name="x", status="failed", queue="default", worker="celery@a")
+
+    keep(str(failed.pk), "x", TimeoutError("late"), (), {}, worker="", queue="")
+
+    failed.refresh_from_db()
+    assert (failed.queue, failed.worker) == ("default", "celery@a")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dead_letter_is_written_though_the_connection_was_lost(monkeypatch):
+    write, errors = failures.write_down, [OperationalError("the connection is closed")]
+
+    def flaky(*args, **values):
+        if errors:
+            raise errors.pop()
+        write(*args, **values)
+
+    monkeypatch.setattr(failures, "write_down", flaky)
+    keep("some-task", "tests.tell", OperationalError("gone"), (), {})
+
+    assert FailedTask.objects.get().last_error == "OperationalError: gone"
+
+
+def test_the_log_of_a_failed_task_does_not_tell_its_arguments():
+    record = logging.makeLogRecord(
+        {
+            "name": "celery.app.trace",
+            "msg": "Task failed",
+            "data": {"kwargs": "{'password': 'sesame'}"},
+        }
+    )
+    formatter = dictConfigClass(settings.LOGGING).configure_formatter(
+        settings.LOGGING["formatters"]["service"]
+    )
+
+    line = formatter.format(record)
+
+    assert "Task failed" in line
+    assert "sesame" not in line
+
+
+@pytest.mark.parametrize("chain", ["abc", [1], [{"task": "x"}], 7])
+def test_links_of_another_form_keep_no_failure_from_being_written(chain):
+    request = Context(chain=chain)
+
+    assert failures.what_follows(request) == {}
+
+
+@pytest.mark.django_db
+def test_a_durable_tasks_secret_given_by_position_is_hidden_and_it_can_run_again(admin_client):
+    failed = FailedTask.objects.create(name="tests.failing", args=["sesame"], status="failed")
+
+    page = admin_client.get(f"/admin/tasks/failedtask/{failed.pk}/change/").text
+
+    assert MASKED in page
+    assert "sesame" not in page
+    assert run_again(failed).args == ["sesame"]

@@ -1,0 +1,254 @@
+"""Rows of durable tasks: found when they are due, given back, and deleted in the end."""
+
+from datetime import timedelta
+from unittest.mock import Mock
+
+import pytest
+from celery import current_app
+from celery.app.task import Context
+from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded, TimeLimitExceeded
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db.models.functions import Now
+
+from durable import leases
+from durable.health import status
+from durable.leases import DurableQuerySet, WorkersLostError
+from durable.mail.tasks import requeue_stuck_emails
+from durable.tasks import crashes, failures, runs
+from durable.tasks.models import TaskRun
+from durable.tasks.request import Request
+from durable.tasks.tasks import purge_old_runs, requeue_stuck_runs
+from durable.tests import probes
+
+pytestmark = pytest.mark.django_db
+
+WEEKS = timedelta(days=365)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def published(request):
+    seen = []
+
+    def note(sender, headers, **_):
+        seen.append((sender, headers["id"]))
+
+    from celery import signals  # noqa: PLC0415
+
+    signals.before_task_publish.connect(note)
+    yield seen
+    signals.before_task_publish.disconnect(note)
+
+
+def run(**fields):
+    return TaskRun.objects.create(name="tests.durable", args=["one"], **fields)
+
+
+def test_the_sweeper_rings_for_what_is_due_and_unclaimed(published):
+    forgotten = run()
+    lost = run(status="running", lease_until=Now() - HOUR)
+    run(status="running", lease_until=Now() + HOUR)
+    run(next_attempt_at=Now() + HOUR)
+    run(status="done")
+    run(status="redelivered")
+
+    assert requeue_stuck_runs() == 2
+    assert {task_id for _, task_id in published} == {str(forgotten.pk), str(lost.pk)}
+
+
+def test_the_sweeper_rings_for_no_more_than_each_queue_misses(published, monkeypatch):
+    run(queue="default")
+    of_a_queue_of_old = run(queue="renamed")
+    monkeypatch.setattr(leases, "REQUEUED_AT_LEAST", 0)
+    monkeypatch.setattr(status, "queue_lengths", lambda: {"default": 1})
+
+    assert requeue_stuck_runs() == 1
+    assert published == [("tests.durable", str(of_a_queue_of_old.pk))]
+
+
+def test_the_sweepers_query_does_not_read_the_whole_table():
+    TaskRun.objects.bulk_create(TaskRun(name="x", status="done") for _ in range(500))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE tasks_taskrun")
+
+    plan = TaskRun.objects.due().order_by("next_attempt_at").values_list("pk").explain()
+
+    assert "taskrun_waiting" in plan or connection.vendor == "sqlite"
+    assert "Seq Scan" not in plan
+    assert "SCAN tasks_taskrun" not in plan
+
+
+def test_old_rows_leave_when_their_retention_is_over():
+    run(status="done", finished_at=Now() - WEEKS)
+    run(status="failed", finished_at=Now() - WEEKS)
+    run(status="redelivered", queued_at=Now() - WEEKS)
+    failed = run(status="failed", queued_at=Now() - WEEKS, finished_at=Now())
+    kept = {
+        run(status="queued", queued_at=Now() - WEEKS).pk,
+        run(status="done", queued_at=Now() - WEEKS, finished_at=Now()).pk,
+        failed.pk,
+        # Else the failed one could be run again, though it has been.
+        run(status="done", finished_at=Now() - WEEKS, copy_of=failed).pk,
+    }
+
+    assert purge_old_runs() == 3
+    assert set(TaskRun.objects.values_list("pk", flat=True)) == kept
+
+
+def test_a_claim_counts_the_workers_that_were_lost():
+    pk = run().pk
+
+    losses = [TaskRun.objects.claim(pk, -HOUR).losses for _ in range(4)]
+
+    assert losses == [0, 1, 2, 3]
+
+
+def test_an_outcome_forgets_the_losses():
+    held = TaskRun.objects.claim(run(losses=2).pk, HOUR)
+
+    held.release(status="queued")
+
+    assert TaskRun.objects.get().losses == 0
+
+
+def request_of(task_id, **fields):
+    fields = {"delivery_info": {"redelivered": True}, "args": (), "kwargs": {}, **fields}
+    return Context(id=task_id, called_directly=False, **fields)
+
+
+def redeliver(task_id):
+    probes.report.request_stack.push(request_of(task_id))
+    try:
+        crashes.count(probes.report)
+    finally:
+        probes.report.request_stack.pop()
+
+
+def test_a_plain_task_is_set_aside_when_its_third_worker_has_died():
+    for _ in range(2):
+        redeliver("some-task")
+
+    with pytest.raises(WorkersLostError, match="3 workers in a row"):
+        redeliver("some-task")
+
+
+def test_a_database_that_is_away_holds_no_plain_task_up(monkeypatch):
+    def away(*_):
+        raise DatabaseError("no database")
+
+    monkeypatch.setattr(crashes, "row_of", away)
+
+    redeliver("some-task")
+
+
+def test_a_worker_that_stops_in_peace_is_not_counted():
+    for _ in range(5):
+        crashes.note_given_back("reports.probe", request_of("some-task"))
+        redeliver("some-task")
+
+    assert TaskRun.objects.get().losses == 0
+
+
+def test_a_task_that_ends_well_is_forgotten():
+    redeliver("some-task")
+
+    crashes.forget(request_of("some-task"))
+
+    assert not TaskRun.objects.exists()
+
+
+def test_a_worker_that_stops_gives_its_rows_back():
+    held = TaskRun.objects.claim(run().pk, HOUR, worker="celery@here")
+    stopping = Request.__new__(Request)
+    stopping._context = request_of(str(held.pk), task_run=True)
+    stopping.id, stopping._hostname = str(held.pk), "celery@here"
+
+    stopping.give_back()
+
+    assert TaskRun.objects.claim(held.pk, HOUR).losses == 0
+
+
+def test_another_workers_row_is_not_given_back():
+    held = TaskRun.objects.claim(run().pk, HOUR, worker="celery@there")
+
+    assert not runs.put_back(request_of(str(held.pk), hostname="celery@here"))
+
+
+def test_ids_of_other_publishers_may_have_any_form():
+    assert runs.row_id("seven") == runs.row_id("seven")
+    assert current_app.tasks["tests.durable"].durable
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_retry_is_written_though_the_connection_was_lost(monkeypatch, published):
+    claimed = TaskRun.objects.claim(run().pk, HOUR)
+    release, failures = claimed.release, [OperationalError("the connection is closed")]
+
+    def flaky(**outcome):
+        if failures:
+            raise failures.pop()
+        return release(**outcome)
+
+    monkeypatch.setattr(claimed, "release", flaky)
+    request = request_of(str(claimed.pk), task_run=True, run=claimed)
+    again = Retry("away", ConnectionError("away"), 0, sig=probes.durable.s("one").set(retries=1))
+    runs.note_retry(sender=probes.durable, request=request, reason=again)
+
+    claimed.refresh_from_db()
+    assert (claimed.status, claimed.losses, claimed.options["retries"]) == ("queued", 0, 1)
+    assert [task_id for _, task_id in published] == [str(claimed.pk)]
+
+
+@pytest.mark.parametrize("in_the_pause", [False, True])
+def test_an_outcome_is_written_though_the_time_is_up(monkeypatch, in_the_pause):
+    up = SoftTimeLimitExceeded()
+    monkeypatch.setattr(leases, "connection", Mock())
+    monkeypatch.setattr(
+        leases.time, "sleep", Mock(side_effect=[up if in_the_pause else None, None])
+    )
+    write = Mock(side_effect=[OperationalError("away") if in_the_pause else up, "written"])
+
+    assert leases.persistently(write, HOUR) == "written"
+
+
+@pytest.mark.parametrize("error", [SoftTimeLimitExceeded(), InterfaceError("closed")])
+def test_a_task_that_waited_too_long_for_its_row_has_not_failed(monkeypatch, error):
+    waiting = run()
+    monkeypatch.setattr(DurableQuerySet, "claim", Mock(side_effect=error))
+    probes.durable.push_request(id=str(waiting.pk), called_directly=False, task_run=True)
+
+    with pytest.raises(Ignore):
+        probes.durable()
+    probes.durable.pop_request()
+
+    # The same when its process had to be ended.
+    failures.keep(str(waiting.pk), waiting.name, TimeLimitExceeded(75), (), {}, worker="w")
+    waiting.refresh_from_db()
+    assert waiting.status == "queued"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_outcome_is_written_though_the_database_has_become_a_replica():
+    takes_no_writes = {
+        "postgresql": "SET default_transaction_read_only = on",
+        "sqlite": "PRAGMA query_only = on",
+    }
+    waiting = run()
+    claimed = TaskRun.objects.claim(waiting.pk, HOUR)
+    connection.cursor().execute(takes_no_writes[connection.vendor])
+
+    runs.note_done(probes.durable, claimed)
+
+    waiting.refresh_from_db()
+    assert waiting.status == "done"
+
+
+def test_a_sweep_ends_well_though_the_broker_went_away(redis_server):
+    waiting = run()
+    assert leases.ring_for([waiting], runs.publish) == 1
+
+    redis_server.stop()
+
+    assert leases.ring_for([waiting], runs.publish) == 0
+    assert requeue_stuck_runs() == 0
+    assert requeue_stuck_emails() == 0

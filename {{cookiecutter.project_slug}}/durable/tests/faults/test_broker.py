@@ -1,0 +1,227 @@
+"""What Redis and the network do to workers and publishers, and whether durable/broker/connection.py is still needed."""
+
+import time
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+import redis
+from celery import current_app
+from django.conf import settings
+from kombu import Connection, Consumer, Producer, Queue
+from kombu.common import ignore_errors
+from kombu.exceptions import OperationalError
+from kombu.transport.redis import Channel, QoS
+
+from durable.broker import connection
+from durable.broker.circuit import circuit
+from durable.health import cli
+from durable.mail.api import send_email
+from durable.tasks.tasks import heartbeat
+from durable.testing.servers import free_port
+from durable.testing.workers import wait_until
+from durable.tests import probes
+
+QUEUES = [Queue("faults.first", routing_key="faults.first"), Queue("faults.second")]
+DELETE = "kombu does this right by itself now: delete {} from durable/broker/connection.py, and its tests"
+
+
+@pytest.fixture
+def hole(redis_server):
+    with redis_server.behind_a_hole() as hole:
+        yield hole
+
+
+@pytest.fixture
+def consumer(hole):
+    """A consumer as a worker is one: it waits twice and has taken a message."""
+    connection = Connection(f"redis://127.0.0.1:{hole.port}/0")
+    connection.taken = []
+    waiting = (connection.default_channel, connection.channel())
+    for channel, queue in zip(waiting, QUEUES, strict=True):
+        Consumer(channel, [queue], on_message=connection.taken.append).consume()
+    Producer(connection).publish({}, routing_key="faults.first", exchange=QUEUES[0].exchange)
+    connection.default_channel.basic_qos(0, 2, apply_global=False)
+    connection.drain_events(timeout=5)
+    wait_until(lambda: wait_on(waiting))
+    qos = connection.default_channel.qos
+    yield connection
+    qos._on_collect.cancel()  # would try to give back the message when the tests end
+
+
+def wait_on(both):
+    """Let each channel wait for messages; return whether all of them do, at Redis and not on their way."""
+    with suppress(TimeoutError):
+        both[0].connection.client.drain_events(timeout=0.01)
+    return all(channel._in_poll and channel.waits for channel in both)
+
+
+def error_of_closing_a_lost_connection(connection, hole):
+    """Do what Celery's consumer does when its broker has died."""
+    hole.close()
+    connection.collect()
+    try:
+        ignore_errors(connection, connection.close)
+    except AttributeError as error:
+        return error
+    return None
+
+
+def takes_another_after_a_lost_acknowledgement(connection, hole):
+    (message,) = connection.taken
+    connection.default_channel.basic_qos(0, 1, apply_global=False)
+    hole.close()
+    with pytest.raises(connection.connection_errors):
+        message.ack()
+    return connection.default_channel.qos.can_consume()
+
+
+def first_pause_between_attempts(connect):
+    def stop(_error, pause):
+        raise StopIteration(pause)
+
+    with pytest.raises(StopIteration) as stopped:
+        connect(Connection(f"redis://127.0.0.1:{free_port()}"), errback=stop)
+    return stopped.value.value
+
+
+def test_a_connection_that_was_lost_can_be_closed(consumer, hole):
+    assert error_of_closing_a_lost_connection(consumer, hole) is None
+
+
+def test_a_lost_acknowledgement_makes_room_for_another_message(consumer, hole):
+    assert takes_another_after_a_lost_acknowledgement(consumer, hole)
+
+
+def test_a_worker_pauses_shortly_between_its_attempts_to_connect():
+    assert first_pause_between_attempts(Connection.ensure_connection) == 0.5
+
+
+def test_the_guard_of_closed_connections_is_still_needed(consumer, hole, monkeypatch):
+    monkeypatch.setattr(Channel, "_connparams", connection.connparams)
+
+    error = error_of_closing_a_lost_connection(consumer, hole)
+
+    assert "'NoneType' object has no attribute 'hostname'" in str(error), DELETE.format(
+        "connparams_of_an_open_connection"
+    )
+
+
+def test_making_room_after_a_lost_acknowledgement_is_still_needed(consumer, hole, monkeypatch):
+    monkeypatch.setattr(QoS, "ack", connection.ack)
+
+    assert not takes_another_after_a_lost_acknowledgement(consumer, hole), DELETE.format(
+        "making_room"
+    )
+
+
+def test_shorter_pauses_are_still_needed():
+    assert first_pause_between_attempts(connection.ensure_connection) > 1, DELETE.format(
+        "RECONNECT"
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_redis_that_hangs_costs_one_request_its_time_out(redis_server, monkeypatch):
+    monkeypatch.setattr(circuit, "pause", timedelta(minutes=1))
+    redis_server.hang()
+    times = [time.monotonic()]
+    for number in range(6):
+        send_email("test_email", f"person{number}@example.com")
+        times.append(time.monotonic())
+
+    assert times[1] - times[0] < 1
+    assert times[-1] - times[1] < 0.5
+
+
+def test_a_producer_like_beats_publishes_again_when_its_network_is_back(hole, monkeypatch):
+    monkeypatch.setattr(circuit, "pause", timedelta(0))
+    with current_app.connection_for_write(f"redis://127.0.0.1:{hole.port}/0") as connection:
+        producer = Producer(connection)
+        heartbeat.apply_async(producer=producer)
+        hole.swallow()
+        with pytest.raises(OperationalError):
+            heartbeat.apply_async(producer=producer)
+
+        heartbeat.apply_async(producer=producer)
+
+
+def fill(count):
+    with current_app.producer_or_acquire() as producer, producer.batch():
+        for _ in range(count):
+            probes.urgent.apply_async(producer=producer)
+
+
+def consumes(word):
+    """Return a condition: a task with this word, published again and again, has run."""
+
+    def condition():
+        probes.tell.ring(word)
+        return word in probes.ran()
+
+    return condition
+
+
+@pytest.fixture
+def nothing_left(worker):
+    """What the test leaves is thrown away, and what the worker has of it has run."""
+    yield
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushdb()
+    probes.tell.delay("the end")
+    wait_until(lambda: "the end" in probes.ran())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("nothing_left")
+def test_a_worker_under_load_outlives_a_killed_redis(worker, redis_server):
+    process = worker.group
+    fill(300)
+    wait_until(lambda: len(probes.ran()) > 10)
+    redis_server.kill()
+    redis_server.restart()
+
+    wait_until(consumes("after the kill"))
+
+    assert worker.group == process
+    assert worker.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("nothing_left")
+def test_a_worker_waits_for_a_redis_that_takes_nothing(worker, capsys):
+    process = worker.group
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.replicaof("127.0.0.1", 1)
+        try:
+            wait_until(lambda: cli.main(["worker"]) == 1)
+            time.sleep(2)
+            assert cli.main(["worker"]) == 1
+            assert cli.main(["worker", "--alive"]) == 0
+        finally:
+            client.replicaof("NO", "ONE")
+
+    assert "waits for its broker" in capsys.readouterr().out
+    wait_until(consumes("after the failover"))
+
+    assert worker.group == process
+    assert worker.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("nothing_left")
+def test_a_worker_consumes_after_redis_has_lost_its_data():
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushall()
+
+    wait_until(consumes("after the loss"))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("nothing_left")
+def test_a_worker_whose_network_vanished_without_a_word_consumes_again(worker):
+    worker.hole.swallow()
+
+    wait_until(consumes("after the hole"))
+
+    assert worker.is_alive()

@@ -1,0 +1,88 @@
+"""What hangs without a word, and is not waited for: Redis, and the database."""
+
+import socket
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from durable.broker.circuit import circuit
+from durable.health import readiness
+from durable.health.tests import test_readiness
+from durable.health.tests.test_readiness import unavailable
+from durable.tasks.models import TaskRun
+from durable.tasks.tasks import heartbeat
+from durable.testing.workers import wait_until
+from durable.tests import probes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+database_at = test_readiness.database_at
+
+
+@pytest.fixture(autouse=True)
+def _a_process_that_has_just_started():
+    readiness.check_migrations.cache_clear()
+
+
+@pytest.fixture
+def long_pause(monkeypatch):
+    monkeypatch.setattr(circuit, "pause", timedelta(minutes=1))
+
+
+@pytest.mark.usefixtures("long_pause")
+def test_a_broker_that_hangs_makes_one_caller_wait_and_not_the_next_hundred(redis_server):
+    redis_server.hang()
+    started = time.monotonic()
+    assert heartbeat.ring() is False
+    waited = time.monotonic() - started
+
+    assert not any(heartbeat.ring() for _ in range(100))
+    assert waited < 1
+    assert time.monotonic() - started - waited < 0.5
+
+
+@pytest.mark.usefixtures("long_pause")
+def test_durable_tasks_are_recorded_as_quickly_while_the_broker_hangs(redis_server):
+    redis_server.hang()
+    started = time.monotonic()
+    for _ in range(50):
+        probes.durable.delay("one")
+
+    assert time.monotonic() - started < 1
+    assert TaskRun.objects.filter(status="queued").count() == 50
+
+
+@pytest.fixture
+def hung_server():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def checks_under_way():
+    return sum(thread.name == "readiness" for thread in threading.enumerate())
+
+
+def test_redis_is_missed_while_it_hangs(client, redis_server):
+    redis_server.hang()
+    assert unavailable(client) == {"cache", "broker"}
+
+    redis_server.hang(hung=False)
+    assert unavailable(client) == set()
+
+
+def test_a_database_that_hangs_is_missed_in_time_and_holds_one_thread_a_check(
+    client, database_at, hung_server, monkeypatch
+):
+    monkeypatch.setattr(readiness, "PATIENCE", 0.2)
+    database_at(hung_server.getsockname()[1])
+
+    for _ in range(3):
+        assert unavailable(client) == {"database", "migrations"}
+    assert checks_under_way() == 2
+
+    hung_server.close()
+    wait_until(lambda: not checks_under_way())
+    monkeypatch.undo()
+    assert unavailable(client) == set()

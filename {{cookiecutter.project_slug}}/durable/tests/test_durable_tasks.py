@@ -1,0 +1,246 @@
+"""What durable tasks promise, kept by a real worker, a real broker and a real database."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from celery import chain, current_app, group
+from celery.exceptions import Ignore
+from django.db import transaction
+from django.db.models.functions import Now
+from django.urls import reverse
+from django_celery_results.models import TaskResult
+
+from durable.tasks import runs
+from durable.tasks.failures import run_again
+from durable.tasks.models import FailedTask, TaskRun
+from durable.tasks.tasks import requeue_stuck_runs
+from durable.testing.workers import wait_until
+from durable.tests import probes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def has_status(result, status):
+    return lambda: TaskRun.objects.get(pk=result.id).status == status
+
+
+def all_done(count):
+    return lambda: TaskRun.objects.filter(status="done").count() == count
+
+
+def test_a_worker_runs_a_durable_task_from_its_row(worker):
+    result = probes.durable.delay("one")
+
+    wait_until(has_status(result, "done"))
+
+    run = TaskRun.objects.get(pk=result.id)
+    assert (run.name, run.args, run.attempts, run.queue) == ("tests.durable", ["one"], 1, "default")
+    assert probes.ran() == ["one"]
+
+
+def test_a_result_that_somebody_asked_for_is_kept(worker):
+    asked = probes.durable.apply_async(("one",), ignore_result=False)
+    other = probes.durable.delay("two")
+
+    wait_until(all_done(2))
+
+    assert asked.get(timeout=5) == "one"
+    # Of these two: what the worker did with messages of other tests may be kept late.
+    kept = TaskResult.objects.filter(task_id__in=[asked.id, other.id])
+    assert [result.task_id for result in kept] == [asked.id]
+
+
+def test_a_rolled_back_transaction_runs_nothing(worker):
+    with transaction.atomic():
+        probes.durable.delay("never")
+        transaction.set_rollback(True)
+    probes.durable.delay("marker")
+
+    wait_until(all_done(1))
+
+    assert probes.ran() == ["marker"]
+
+
+def test_a_message_that_comes_twice_runs_once(worker):
+    result = probes.durable.delay("one")
+    runs.ring(TaskRun.objects.get(pk=result.id))
+    marker = probes.durable.delay("marker")
+
+    wait_until(has_status(marker, "done"))
+    wait_until(has_status(result, "done"))
+
+    assert sorted(probes.ran()) == ["marker", "one"]
+
+
+def test_a_start_months_away_waits_in_its_row(worker):
+    result = probes.durable.apply_async(("one",), countdown=90 * 24 * 3600)
+    probes.durable.delay("marker")
+    wait_until(all_done(1))
+    assert requeue_stuck_runs() == 0
+
+    TaskRun.objects.filter(pk=result.id).update(next_attempt_at=Now())
+    assert requeue_stuck_runs() == 1
+
+    wait_until(has_status(result, "done"))
+
+
+def test_a_task_that_fails_for_good_is_a_dead_letter_that_runs_again(worker):
+    result = probes.failing.delay(password="sesame")
+
+    wait_until(has_status(result, "failed"))
+
+    failed = FailedTask.objects.get(pk=result.id)
+    assert (failed.error_type, failed.queue) == ("ZeroDivisionError", "default")
+    assert "nothing to divide by" in failed.traceback
+    assert failed.shown_arguments["kwargs"] == {"password": "********"}
+    assert failed.worker.startswith("celery@")
+
+
+def test_a_durable_chain_runs_in_order(worker):
+    links = chain(probes.durable.s("a"), probes.durable_link.s("b"), probes.durable_link.s("c"))
+    links.apply_async()
+
+    wait_until(all_done(3))
+
+    assert probes.ran() == ["a", "a+b", "b+c"]
+
+
+def test_a_durable_group_runs(worker):
+    group(probes.durable.s(name) for name in "abc").apply_async()
+
+    wait_until(all_done(3))
+
+    assert sorted(probes.ran()) == ["a", "b", "c"]
+
+
+def test_a_row_that_somebody_holds_is_left_alone():
+    run = TaskRun.objects.create(name="tests.durable", args=["one"])
+    TaskRun.objects.claim(run.pk, timedelta(hours=1))
+    probes.durable.push_request(id=str(run.pk), called_directly=False, task_run=True)
+
+    with pytest.raises(Ignore):
+        probes.durable()
+    probes.durable.pop_request()
+
+
+def test_a_task_that_had_nothing_to_do_is_done(worker):
+    result = probes.idle.delay()
+
+    wait_until(has_status(result, "done"))
+
+    assert TaskRun.objects.get(pk=result.id).attempts == 1
+
+
+def test_a_task_that_rejects_its_message_is_a_dead_letter_and_runs_once(worker):
+    result = probes.rejecting.delay()
+
+    wait_until(has_status(result, "failed"))
+
+    assert FailedTask.objects.get(pk=result.id).error_type == "Reject"
+    assert probes.ran() == ["rejecting"]
+
+
+def test_a_task_whose_link_does_not_fit_is_a_dead_letter_and_runs_once(worker):
+    result = probes.durable.apply_async(("one",), link=probes.idle.s())
+
+    wait_until(has_status(result, "failed"))
+
+    failed = FailedTask.objects.get(pk=result.id)
+    assert (failed.error_type, failed.queue) == ("TypeError", "default")
+    assert probes.ran() == ["one"]
+
+
+def test_a_task_that_calls_itself_goes_on_behind_the_call(worker):
+    result = probes.nested.delay(2)
+
+    wait_until(has_status(result, "done"))
+
+    assert probes.ran() == [
+        *("2 begins", "1 begins", "0 begins"),
+        *("0 ends", "1 ends", "2 ends"),
+    ]
+
+
+def test_a_task_comes_back_with_the_arguments_that_it_gives_anew(worker):
+    result = probes.paged.delay(page=1, size=50)
+
+    wait_until(has_status(result, "done"))
+
+    assert probes.ran() == ["page 1 of 50", "page 2 of 50"]
+
+
+def test_a_task_that_was_revoked_is_not_rung_for_again(worker):
+    task_id = str(uuid.uuid4())
+    current_app.control.revoke(task_id)
+    wait_until(lambda: task_id in str(current_app.control.inspect(timeout=0.5).revoked()))
+
+    result = probes.durable.apply_async(("never",), task_id=task_id)
+
+    wait_until(has_status(result, "failed"))
+    assert FailedTask.objects.get(pk=task_id).error_type == "TaskRevokedError"
+    assert requeue_stuck_runs() == 0
+    assert probes.ran() == []
+
+
+def test_a_start_months_away_can_be_taken_back():
+    result = probes.durable.apply_async(("one",), countdown=90 * 24 * 3600)
+
+    assert runs.cancel(result.id)
+    assert not runs.cancel(result.id)
+
+    assert has_status(result, "failed")()
+
+
+def test_a_time_without_a_zone_is_utc_as_for_celery():
+    result = probes.durable.apply_async(("one",), eta=datetime(2100, 1, 1, 12))  # noqa: DTZ001
+
+    due = TaskRun.objects.get(pk=result.id).next_attempt_at
+    assert abs(due - datetime(2100, 1, 1, 12, tzinfo=UTC)) < timedelta(minutes=1)
+
+
+def test_a_task_that_wants_to_be_replaced_is_a_dead_letter(worker):
+    result = probes.replaced.delay()
+
+    wait_until(has_status(result, "failed"))
+
+    assert "a durable task is not replaced" in FailedTask.objects.get(pk=result.id).last_error
+
+
+def test_what_follows_a_plain_task_that_was_rejected_is_kept(worker):
+    chain(probes.far_away.si(), probes.tell.si("the rest")).apply_async()
+    wait_until(FailedTask.objects.exists)
+
+    failed = FailedTask.objects.get()
+    assert (failed.error_type, failed.queue) == ("Reject", "default")
+    assert failed.options["chain"][0]["task"] == "tests.tell"
+
+
+def test_what_follows_a_plain_task_follows_its_second_run(worker):
+    chain(probes.plain_flaky.si(1), probes.tell.si("the rest")).apply_async()
+    wait_until(FailedTask.objects.exists)
+
+    run_again(FailedTask.objects.get())
+
+    wait_until(lambda: probes.ran() == ["plain flaky", "plain flaky", "the rest"])
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [((7,), {"password": "sesame"}), ((7, "sesame"), {})],
+    ids=["by name", "by position"],
+)
+def test_a_secret_of_a_task_that_gives_up_is_told_nowhere(worker, admin_client, args, kwargs):
+    before = len(worker.output())
+    result = probes.giving_up.apply_async(args, kwargs, ignore_result=False)
+    wait_until(FailedTask.objects.exists)
+
+    failed = FailedTask.objects.get()
+    page = admin_client.get(reverse("admin:tasks_failedtask_change", args=[failed.pk])).text
+    kept = TaskResult.objects.filter(task_id=result.id).values().get()
+    assert "********" in page
+    assert "********" in kept["task_args"] + kept["task_kwargs"]
+    told = [failed.last_error, failed.traceback, page, str(kept), worker.output()[before:]]
+    assert [text for text in told if "sesame" in text] == []
+    with pytest.raises(ValueError, match="was not kept"):
+        run_again(failed)
