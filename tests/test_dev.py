@@ -244,7 +244,7 @@ def test_all_processes_are_healthy(running):
 
     for kind in ("worker", "beat"):
         running.wait_until(
-            lambda kind=kind: running.terminal.healthcheck(kind) == f"{kind}: well\n"
+            lambda kind=kind: running.terminal.healthcheck(kind) == f"{kind}: running\n"
         )
     with urlopen(f"http://localhost:{running.port}/health/ready") as response:
         assert json.load(response)["status"] == "ok"

@@ -1,97 +1,104 @@
-"""Signs of life of a worker or of Beat, for `manage.py healthcheck` and for systemd's watchdog.
+"""Heartbeat files of workers and of Beat, for `manage.py healthcheck` and for systemd's watchdog.
 
-A worker gives one with each heartbeat (every 2 s while it has its broker, also without events),
-and with each failed attempt to reach its broker. So one that waits for Redis, and comes back by
-itself, can be told from one that hangs and has to be restarted.
+A worker beats with each of Celery's heartbeats (every 2 s while it is connected to its broker), and with
+each failed attempt to connect. So a worker that waits for Redis and recovers by itself is not
+mistaken for one that hangs and must be restarted.
+
+The standard library only: `durable/health/cli.py` imports this module and must start fast.
 """
 
 import atexit
+import logging
 import os
 import signal
 import socket
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-from celery import signals
+logger = logging.getLogger(__name__)
 
-from durable.health.cli import WAITING, WELL, sign_of
-
-logger = structlog.get_logger(__name__)
+RUNNING = "running"
+WAITING = "waiting for the broker"
 
 
 @dataclass
 class Process:
-    """The process that gives signs: a worker's main process or Beat, and none of their children."""
+    """The process that beats: a worker's main process or Beat, and none of their children."""
 
     pid: int = 0
-    sign: Path = Path()
+    file: Path = Path()
 
 
 process = Process()
 
 
-def begin(kind: str, name: str) -> None:
-    """Give signs of life from now on, until this process has ended in good order."""
-    process.pid, process.sign = os.getpid(), sign_of(kind, name)
-    # Again, for a signal that comes as soon as it is called ends the first.
+def directory() -> Path:
+    """Return the folder of the heartbeat files: HEALTH_DIRECTORY, or a temporary folder named after the project's."""
+    project = Path(__file__).resolve().parents[1]
+    default = Path(tempfile.gettempdir(), "-".join(("health", *project.parts[1:])))
+    return Path(os.environ.get("HEALTH_DIRECTORY") or default)
+
+
+def file_of(kind: str, name: str) -> Path:
+    """Return the heartbeat file of one process.
+
+    Args:
+        kind: worker or beat.
+        name: unique on its machine: a worker's node name, or Beat's host name.
+    """
+    return directory() / f"{kind}-{name.replace(os.sep, '_')}"
+
+
+def start(kind: str, name: str) -> None:
+    """Let this process beat from now on; see `file_of` for the arguments. Its file is removed at a clean exit."""
+    process.pid, process.file = os.getpid(), file_of(kind, name)
+    # Twice: a signal that arrives as soon as the first call begins ends that call.
     for _ in range(2):
-        atexit.register(end, process.sign)
+        atexit.register(remove, process.file)
 
 
-def end(sign: Path) -> None:
-    """Remove the sign: what has ended in good order is missed by nobody.
+def remove(file: Path) -> None:
+    """Remove the file of a process that exits cleanly, so that no check misses it.
 
-    Who stops a process may do so twice, and Celery's handlers raise wherever they are called.
+    A second stop signal must not interrupt this: Celery's handlers raise in whatever code runs.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):
-        sign.unlink()
+        file.unlink()
 
 
-@signals.celeryd_init.connect
-def begin_worker(sender: str, **_: object) -> None:
-    """Remember the node's name, which `Celery` gives as the sender."""
-    begin("worker", sender)
+def beat(state: str = RUNNING) -> None:
+    """Record that this process works, if it has called `start`.
 
-
-@signals.beat_init.connect
-def begin_beat(**_: object) -> None:
-    """Remember that this is Beat; `DeclaredScheduler.tick` gives the signs."""
-    begin("beat", socket.gethostname())
-
-
-@signals.heartbeat_sent.connect
-def give_sign(state: str = WELL, **_: object) -> None:
-    """Show that the main process works, if this is one that is looked at."""
+    Args:
+        state: RUNNING or WAITING.
+    """
     if process.pid != os.getpid():
         return
     try:
-        write(process.sign, state)
-        tell_systemd(state)
+        write(process.file, state)
+        notify_systemd(state)
     except OSError as error:
-        logger.warning("no_sign_of_life", path=str(process.sign), error=str(error))
+        logger.warning(
+            "heartbeat_not_written", extra={"path": str(process.file), "error": str(error)}
+        )
 
 
-def waits_for_broker() -> None:
-    """Show that the main process works, and has no broker."""
-    give_sign(WAITING)
-
-
-def write(sign: Path, state: str) -> None:
-    """Replace the file at once, so that nobody reads half of it or is led elsewhere by a link."""
-    sign.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = sign.with_name(f".{sign.name}")
+def write(file: Path, state: str) -> None:
+    """Replace the file atomically, so that no check reads half of it, and never write through a symbolic link."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = file.with_name(f".{file.name}")
     new.unlink(missing_ok=True)
-    with new.open("x", encoding="utf-8") as file:
-        file.write(state)
-    new.replace(sign)
+    with new.open("x", encoding="utf-8") as stream:
+        stream.write(state)
+    new.replace(file)
 
 
-def tell_systemd(state: str) -> None:
-    """Answer systemd's watchdog, where this process is a unit of Type=notify (see sd_notify(3))."""
+def notify_systemd(state: str) -> None:
+    """Reset systemd's watchdog, if this process is a unit of Type=notify (see sd_notify(3))."""
     if address := os.environ.get("NOTIFY_SOCKET"):
         if address.startswith("@"):
             address = f"\0{address[1:]}"

@@ -110,7 +110,7 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
         Returns:
             seconds until the next call.
         """
-        heartbeat.give_sign()
+        heartbeat.beat()
         with stop_signals_wait():
             close_old_connections()
             try:

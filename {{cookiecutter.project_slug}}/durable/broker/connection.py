@@ -43,7 +43,7 @@ def ensure_connection_soon(
     """Try to connect until it works, with the pauses of RECONNECT, and show that this goes on."""
 
     def report(error: Exception, pause: float) -> None:
-        heartbeat.waits_for_broker()
+        heartbeat.beat(heartbeat.WAITING)
         if errback:
             errback(error, pause)
 

@@ -29,5 +29,5 @@ class Consumer(consumer.Consumer):
     def pause(self, exc: Exception) -> None:
         """Show that a worker is there whose broker refuses it, and do not try more than once a second."""
         if isinstance(exc, self.channel_errors):  # type: ignore[attr-defined] # the stubs lack it
-            heartbeat.waits_for_broker()
+            heartbeat.beat(heartbeat.WAITING)
             time.sleep(REFUSED)

@@ -11,7 +11,7 @@ class TasksConfig(AppConfig):
         # `config`, it would choose the settings before wsgi.py and asgi.py can.
         import_module("config.celery")
         for module in (
-            "heartbeat",
+            "health.receivers",
             "broker.connection",
             "broker.transport",
             "tasks.checks",

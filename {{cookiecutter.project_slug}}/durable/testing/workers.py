@@ -33,7 +33,7 @@ from durable.testing.servers import redis, stack
 OPTIONS = ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
 # Tasks that only tests have.
 OPTIONS += ["--include", "durable.tests.probes"]
-# Twice as many signs of life, so that their end is noticed in half the time.
+# Twice as many heartbeats: that they stopped shows in half the time.
 OPTIONS += ["--heartbeat-interval", "1"]  # second
 CONCURRENCY = 2  # processes
 PATIENCE = 20.0  # seconds until a test that waits gives up

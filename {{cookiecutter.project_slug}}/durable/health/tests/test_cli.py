@@ -17,10 +17,10 @@ MANAGE = Path(__file__).parents[3] / "manage.py"
 
 
 @pytest.fixture(autouse=True)
-def signs(monkeypatch, tmp_path):
-    monkeypatch.setenv("HEALTH_DIRECTORY", str(tmp_path / "signs"))
+def files(monkeypatch, tmp_path):
+    monkeypatch.setenv("HEALTH_DIRECTORY", str(tmp_path / "heartbeats"))
     monkeypatch.setattr(heartbeat, "process", heartbeat.Process())
-    return tmp_path / "signs"
+    return tmp_path / "heartbeats"
 
 
 @pytest.fixture
@@ -40,50 +40,50 @@ def check(capsys):
     return run
 
 
-def age(sign, seconds):
-    os.utime(sign, (time.time() - seconds,) * 2)
+def age(file, seconds):
+    os.utime(file, (time.time() - seconds,) * 2)
 
 
-def test_a_process_that_gives_signs_is_well(check):
-    heartbeat.begin("worker", "emails@here")
-    heartbeat.give_sign()
+def test_a_process_with_a_heartbeat_passes(check):
+    heartbeat.start("worker", "emails@here")
+    heartbeat.beat()
 
-    assert check("worker") == check("worker", "--name=emails@here") == (0, "worker: well\n")
-
-
-def test_a_process_that_never_started_is_named_with_where_it_was_looked_for(check, signs):
-    code, said = check("beat")
-
-    assert (code, said.count("\n")) == (1, 1)
-    assert str(signs) in said
-    assert "start it" in said
+    assert check("worker") == check("worker", "--name=emails@here") == (0, "worker: running\n")
 
 
-def test_one_silent_worker_among_several_is_named(check, signs):
+def test_a_process_that_never_started_fails_with_the_folder_that_was_read(check, files):
+    code, output = check("beat")
+
+    assert (code, output.count("\n")) == (1, 1)
+    assert str(files) in output
+    assert "start the process" in output
+
+
+def test_a_worker_without_heartbeat_is_named_among_several(check, files):
     for name in ("emails@here", "reports@here"):
-        heartbeat.begin("worker", name)
-        heartbeat.give_sign()
-    age(signs / "worker-emails@here", 40)
+        heartbeat.start("worker", name)
+        heartbeat.beat()
+    age(files / "worker-emails@here", 40)
 
-    code, said = check("worker")
+    code, output = check("worker")
 
-    assert (code, said.count("\n")) == (1, 1)
-    assert "worker-emails@here: no sign of life for 40 s" in said
+    assert (code, output.count("\n")) == (1, 1)
+    assert "worker-emails@here: last heartbeat 40 s ago" in output
     assert check("worker", "--name=reports@here")[0] == 0
 
 
 @pytest.mark.usefixtures("handlers")
-def test_a_worker_that_ended_in_good_order_is_missed_by_nobody(check, signs):
+def test_a_worker_that_exited_cleanly_does_not_fail_the_check(check, files):
     for name in ("emails@here", "reports@here"):
-        heartbeat.begin("worker", name)
-        heartbeat.give_sign()
+        heartbeat.start("worker", name)
+        heartbeat.beat()
 
-    heartbeat.end(signs / "worker-emails@here")
+    heartbeat.remove(files / "worker-emails@here")
 
-    assert check("worker") == (0, "worker: well\n")
+    assert check("worker") == (0, "worker: running\n")
 
 
-ENDED_AS_IT_BEGAN_TO_END = """
+INTERRUPTED_EXIT = """
 import signal
 from durable import heartbeat
 
@@ -92,14 +92,14 @@ def interrupted(*arguments):
     raise SystemExit
 
 install, signal.signal = signal.signal, interrupted
-heartbeat.begin("beat", "here")
-heartbeat.give_sign()
+heartbeat.start("beat", "here")
+heartbeat.beat()
 """
 
 
-def test_a_signal_just_before_the_sign_is_removed_does_not_keep_it(check):
+def test_a_signal_just_before_the_file_is_removed_does_not_keep_it(check):
     ended = subprocess.run(
-        [sys.executable, "-c", ENDED_AS_IT_BEGAN_TO_END],
+        [sys.executable, "-c", INTERRUPTED_EXIT],
         cwd=MANAGE.parent,
         capture_output=True,
         text=True,
@@ -107,14 +107,14 @@ def test_a_signal_just_before_the_sign_is_removed_does_not_keep_it(check):
     )
 
     assert "SystemExit" in ended.stderr
-    assert "none has given a sign" in check("beat")[1]
+    assert "no heartbeat file" in check("beat")[1]
 
 
 @pytest.mark.usefixtures("handlers")
-def test_who_is_stopped_twice_leaves_no_sign(check, signs, monkeypatch):
+def test_a_process_that_is_stopped_twice_leaves_no_file(check, files, monkeypatch):
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    heartbeat.begin("beat", "here")
-    heartbeat.give_sign()
+    heartbeat.start("beat", "here")
+    heartbeat.beat()
     unlink = Path.unlink
 
     def interrupted(path):
@@ -122,86 +122,86 @@ def test_who_is_stopped_twice_leaves_no_sign(check, signs, monkeypatch):
         unlink(path)
 
     monkeypatch.setattr(Path, "unlink", interrupted)
-    heartbeat.end(signs / "beat-here")
+    heartbeat.remove(files / "beat-here")
 
-    assert "none has given a sign" in check("beat")[1]
+    assert "no heartbeat file" in check("beat")[1]
 
 
 @pytest.mark.parametrize("seconds", [16, -16])
-def test_a_sign_is_old_whichever_way_the_clock_was_set(check, signs, seconds):
-    heartbeat.begin("beat", "here")
-    heartbeat.give_sign()
+def test_a_heartbeat_is_old_whichever_way_the_clock_was_set(check, files, seconds):
+    heartbeat.start("beat", "here")
+    heartbeat.beat()
 
-    age(signs / "beat-here", seconds)
+    age(files / "beat-here", seconds)
 
     assert check("beat")[0] == 1
 
 
-def test_a_worker_that_waits_for_its_broker_is_reported_and_alive(check):
-    heartbeat.begin("worker", "emails@here")
-    heartbeat.waits_for_broker()
+def test_a_worker_that_waits_for_the_broker_fails_but_is_alive(check):
+    heartbeat.start("worker", "emails@here")
+    heartbeat.beat(heartbeat.WAITING)
 
-    code, said = check("worker")
+    code, output = check("worker")
 
-    assert (code, "waits for its broker: look at Redis" in said) == (1, True)
+    assert (code, "waiting for the broker: check Redis" in output) == (1, True)
     assert check("worker", "--alive")[0] == 0
 
 
-def test_a_child_gives_no_sign_for_its_parent(signs):
-    heartbeat.begin("worker", "emails@here")
+def test_a_child_does_not_beat_for_its_parent(files):
+    heartbeat.start("worker", "emails@here")
     heartbeat.process.pid += 1
 
-    heartbeat.give_sign()
+    heartbeat.beat()
 
-    assert not signs.exists()
+    assert not files.exists()
 
 
-def test_a_link_in_the_place_of_a_sign_leads_nowhere(signs, tmp_path):
+def test_a_link_in_place_of_a_heartbeat_file_is_not_followed(files, tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("kept")
-    heartbeat.begin("worker", "emails@here")
-    signs.mkdir()
-    (signs / "worker-emails@here").symlink_to(precious)
+    heartbeat.start("worker", "emails@here")
+    files.mkdir()
+    (files / "worker-emails@here").symlink_to(precious)
 
-    heartbeat.give_sign()
+    heartbeat.beat()
 
     assert precious.read_text() == "kept"
 
 
-def test_a_folder_that_cannot_be_written_to_stops_no_process(check, signs):
-    signs.touch()
-    heartbeat.begin("worker", "emails@here")
+def test_a_folder_that_cannot_be_written_stops_no_process(check, files):
+    files.touch()
+    heartbeat.start("worker", "emails@here")
 
-    heartbeat.give_sign()
+    heartbeat.beat()
 
     assert check("worker")[0] == 1
 
 
 @pytest.mark.parametrize("place", ["", "\0"], ids=["a file", "a name without a file"])
-def test_systemd_is_told_as_often_as_the_file(monkeypatch, tmp_path, place):
+def test_each_heartbeat_notifies_systemd(monkeypatch, tmp_path, place):
     address = place + str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(address)
         monkeypatch.setenv("NOTIFY_SOCKET", address.replace("\0", "@"))
-        heartbeat.begin("worker", "emails@here")
+        heartbeat.start("worker", "emails@here")
 
-        heartbeat.waits_for_broker()
+        heartbeat.beat(heartbeat.WAITING)
 
-        assert systemd.recv(100) == b"READY=1\nWATCHDOG=1\nSTATUS=waits for its broker"
+        assert systemd.recv(100) == b"READY=1\nWATCHDOG=1\nSTATUS=waiting for the broker"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_each_tick_of_beat_is_a_sign(check):
+def test_each_tick_of_beat_is_a_heartbeat(check):
     scheduler = DeclaredScheduler(app=current_app._get_current_object(), lazy=True)
     scheduler.setup_schedule()
-    heartbeat.begin("beat", "here")
+    heartbeat.start("beat", "here")
 
     scheduler.tick()
 
-    assert check("beat") == (0, "beat: well\n")
+    assert check("beat") == (0, "beat: running\n")
 
 
-def test_the_command_takes_a_fraction_of_a_second_and_loads_no_django(signs):
+def test_the_command_takes_a_fraction_of_a_second_and_loads_no_django(files):
     took = []
     for _ in range(3):
         started = time.monotonic()
@@ -214,9 +214,9 @@ def test_the_command_takes_a_fraction_of_a_second_and_loads_no_django(signs):
         took.append(time.monotonic() - started)
 
     assert done.returncode == 1
-    assert done.stdout.startswith("worker: none has given a sign of life")
+    assert done.stdout.startswith("worker: no heartbeat file")
     assert "durable.health.cli" in done.stderr
-    assert not {"django", "celery", "redis"} & {
+    assert not {"django", "celery", "redis", "structlog"} & {
         line.split()[-1] for line in done.stderr.splitlines()
     }
     assert min(took) < 0.3

@@ -201,7 +201,7 @@ def test_a_worker_waits_for_a_redis_that_takes_nothing(worker, capsys):
         finally:
             client.replicaof("NO", "ONE")
 
-    assert "waits for its broker" in capsys.readouterr().out
+    assert "waiting for the broker" in capsys.readouterr().out
     wait_until(consumes("after the failover"))
 
     assert worker.group == process
