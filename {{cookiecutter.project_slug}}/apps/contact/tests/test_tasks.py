@@ -8,7 +8,7 @@ from apps.contact import tasks
 from apps.contact.models import Submission
 from apps.contact.tasks import RETENTION, cleanup_old_submissions
 from config.schedule import SCHEDULE
-from durable.tests.plans import plan_of
+from durable.testing.plans import plan_of
 
 DAY = timedelta(days=1)
 OLD = RETENTION + DAY

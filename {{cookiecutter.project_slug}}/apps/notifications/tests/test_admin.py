@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from apps.notifications.services import notify
 from apps.users.models import User
-from durable.tests.plans import without_end
+from durable.testing.plans import without_end
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ from apps.notifications.models import Notification
 from apps.notifications.tasks import purge_old_notifications
 from apps.users.models import User
 from config.schedule import SCHEDULE
-from durable.tests.plans import plan_of
+from durable.testing.plans import plan_of
 
 DAY = timedelta(days=1)
 OLD = settings.NOTIFICATION_RETENTION + DAY

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from apps.notifications.models import Notification
 from apps.notifications.services import notify
 from apps.users.models import User
-from durable.tests.plans import plan_of
+from durable.testing.plans import plan_of
 
 pytestmark = pytest.mark.django_db
 

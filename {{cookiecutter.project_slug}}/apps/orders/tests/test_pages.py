@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.orders.forms import field_of, price_field_of
 from apps.orders.models import Order, Product
 from durable.tasks.models import TaskRun
-from durable.tests.plans import plan_of, without_end
+from durable.testing.plans import plan_of, without_end
 
 pytestmark = pytest.mark.django_db
 

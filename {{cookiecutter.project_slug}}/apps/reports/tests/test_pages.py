@@ -15,7 +15,7 @@ from apps.reports import building, forms, importing, services, tasks, views
 from apps.reports.models import Report, Sale, Upload
 from durable.mail.models import Email
 from durable.mail.rendering import render
-from durable.tests.plans import plan_of, without_end
+from durable.testing.plans import plan_of, without_end
 
 pytestmark = pytest.mark.django_db
 

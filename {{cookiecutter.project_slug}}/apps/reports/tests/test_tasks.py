@@ -17,8 +17,8 @@ from durable.tasks.failures import run_again
 from durable.tasks.models import FailedTask, TaskRun
 from durable.tasks.progress import get_progress
 from durable.tasks.tasks import requeue_stuck_runs
+from durable.testing.plans import plan_of
 from durable.testing.workers import wait_until
-from durable.tests.plans import plan_of
 
 HEADER = "external_id,sold_on,product,quantity,amount\n"
 DAY = timedelta(days=1)

@@ -3,7 +3,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from apps.users.models import User
-from durable.tests.plans import plan_of
+from durable.testing.plans import plan_of
 
 pytestmark = pytest.mark.django_db
 

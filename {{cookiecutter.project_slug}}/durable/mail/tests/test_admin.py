@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from durable import admin_helpers
 from durable.mail.models import Email, Suppression
-from durable.tests.plans import plan_of, without_end
+from durable.testing.plans import plan_of, without_end
 
 LIST = "/admin/mail/email/"
 

@@ -1,4 +1,4 @@
-"""How the database goes about a query that a test has seen."""
+"""Query plans, to test that a query does not read a whole table."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,14 @@ EXPLAIN = {"postgresql": "EXPLAIN", "sqlite": "EXPLAIN QUERY PLAN"}
 
 
 def plan_of(query: dict[str, str]) -> str:
-    """Return the plan for a query as `CaptureQueriesContext` keeps it."""
+    """Return the database's plan for a query of `CaptureQueriesContext`."""
     with connection.cursor() as cursor:
         cursor.execute(f"{EXPLAIN[connection.vendor]} {query['sql']}")
         return str(cursor.fetchall())
 
 
 def without_end(queries: Iterable[dict[str, str]]) -> list[str]:
-    """Return those of the queries that read more, the more rows a table has: they count, or compare, all."""
+    """Return the queries whose cost grows with the table: they count or compare all rows."""
     statements = [query["sql"] for query in queries]
     counts = [sql for sql in statements if "COUNT(*)" in sql and "LIMIT" not in sql]
     return counts + [sql for sql in statements if "SELECT DISTINCT" in sql]
