@@ -1,4 +1,4 @@
-"""Answers to those who watch over the service."""
+"""Health endpoints for load balancers and orchestrators."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.deprecation import MiddlewareMixin
@@ -9,25 +9,25 @@ from durable.health import readiness
 class HealthMiddleware(MiddlewareMixin):
     """Answers `/health/live` and `/health/ready`.
 
-    As the first of all, it needs no session, redirects nobody to HTTPS and asks for no host: a
-    probe calls the address of a pod.
+    It comes first, so a probe needs no session, no HTTPS and no allowed host: Kubernetes calls a
+    pod by its IP address.
     """
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        """Answer, or leave the request to the next in line."""
+        """Answer a probe, or pass the request on."""
         if request.path_info == "/health/live":
-            return answer({})
+            return respond({})
         if request.path_info == "/health/ready":
-            return answer(readiness.look())
+            return respond(readiness.check_all())
         return None
 
 
-def answer(checks: dict[str, bool]) -> JsonResponse:
-    """Say whether all is well, with 200 or 503, to be kept by no cache on the way."""
+def respond(checks: dict[str, bool]) -> JsonResponse:
+    """Return 200 if all checks passed, else 503; no cache on the way may keep it."""
     words = {True: "ok", False: "unavailable"}
-    well = all(checks.values())
+    passed = all(checks.values())
     return JsonResponse(
-        {"status": words[well], "checks": {name: words[ok] for name, ok in checks.items()}},
-        status=200 if well else 503,
+        {"status": words[passed], "checks": {name: words[ok] for name, ok in checks.items()}},
+        status=200 if passed else 503,
         headers={"Cache-Control": "no-store"},
     )

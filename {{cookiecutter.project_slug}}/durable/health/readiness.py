@@ -1,8 +1,7 @@
-"""Whether this process can do its work: `/health/ready`. No look takes longer than PATIENCE."""
+"""Whether this process can serve requests: `/health/ready`."""
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock, Thread
@@ -14,24 +13,24 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
-from durable.health.status import check_broker
+from durable.broker.queues import queue_lengths
 
 logger = structlog.get_logger(__name__)
 
-PATIENCE = 2.0  # seconds for all checks together; whoever asks waits for 5
-# A look gives up sooner than the work does; config/settings/base.py has what ends a dead connection.
+TIMEOUT = 2.0  # seconds for all checks together; a probe waits for 5
+# A check's connection gives up sooner than the work's; config/settings/base.py has the limits of those.
 DRIVER_OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {
         "pool": False,  # a connection of its own
-        "connect_timeout": 2,  # seconds, the least that libpq takes
+        "connect_timeout": 2,  # seconds, the least that libpq accepts
     },
-    "sqlite": {"timeout": 2},  # seconds
+    "sqlite": {"timeout": 2},  # seconds that a query waits for a lock
 }
 
 
 @contextmanager
 def database() -> Iterator[BaseDatabaseWrapper]:
-    """Connect to the database for one look. A connection belongs to its thread: here, to the look's."""
+    """Connect to the database for one check. Django's connections belong to a thread: here, to the check's."""
     connection = connections["default"]
     options = connection.settings_dict["OPTIONS"] | DRIVER_OPTIONS.get(connection.vendor, {})
     connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
@@ -42,22 +41,22 @@ def database() -> Iterator[BaseDatabaseWrapper]:
 
 
 def check_database() -> None:
-    """Ask the database for an answer."""
+    """Run a query."""
     with database() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 
 
 def check_cache() -> None:
-    """Write into the cache: one that is full or only to be read is found too."""
+    """Write to the cache, so that a full or read-only one fails too."""
     caches["default"].set("tasks:readiness", 1, timeout=10)
 
 
 @cache
 def check_migrations() -> None:
-    """Look for migrations that are not applied; once there are none, this process asks no more.
+    """Look for unapplied migrations, until this process has seen that there are none.
 
     Raises:
-        LookupError: there are some.
+        LookupError: some are not applied.
     """
     with database() as connection:
         executor = MigrationExecutor(connection)
@@ -66,57 +65,54 @@ def check_migrations() -> None:
         raise LookupError(f"{len(missing)} migrations are not applied: run manage.py migrate")
 
 
-class BoundedCheck:
-    """A check that at most one thread runs at a time: who asks meanwhile waits for the same answer.
-
-    Args:
-        check: raises an exception when its part is not there.
-    """
-
-    def __init__(self, check: Callable[[], object]) -> None:
-        self.check = check
-        self.lock = Lock()
-        self.answer: Future[None] | None = None
-
-    def start(self) -> Future[None]:
-        """Return the answer to come. The thread ends with its process, even if it hangs."""
-        with self.lock:
-            if self.answer is None or self.answer.done():
-                self.answer = Future()
-                Thread(target=self.run, args=(self.answer,), name="readiness", daemon=True).start()
-            return self.answer
-
-    def run(self, answer: Future[None]) -> None:
-        """Run the check; whatever goes wrong is its answer."""
-        try:
-            self.check()
-        except Exception as error:  # noqa: BLE001 - a driver's error of any kind means that the part is not there
-            answer.set_exception(error)
-        else:
-            answer.set_result(None)
-
-
-CHECKS = {
-    "database": BoundedCheck(check_database),
-    "cache": BoundedCheck(check_cache),
-    "broker": BoundedCheck(check_broker),
-    "migrations": BoundedCheck(check_migrations),
+CHECKS: dict[str, Callable[[], object]] = {
+    "database": check_database,
+    "cache": check_cache,
+    "broker": queue_lengths,
+    "migrations": check_migrations,
 }
 
 
-def look() -> dict[str, bool]:
-    """Return whether each part answers. Why it does not is in the log, where strangers do not read."""
-    deadline = time.monotonic() + PATIENCE
-    answers = {name: check.start() for name, check in CHECKS.items()}
-    return {name: is_well(name, answer, deadline) for name, answer in answers.items()}
+class CheckThread(Thread):
+    """Runs a check once. It is a daemon, so a check that hangs does not keep the process from exiting."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=f"readiness-{name}", daemon=True)
+        self.check = CHECKS[name]
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """Run the check and store its error."""
+        try:
+            self.check()
+        except Exception as error:  # noqa: BLE001 - any error of a driver means that the part is down
+            self.error = error
 
 
-def is_well(name: str, answer: Future[None], deadline: float) -> bool:
-    """Wait for one answer until `deadline`, a reading of the monotonic clock."""
-    try:
-        error = answer.exception(timeout=max(0.0, deadline - time.monotonic()))
-    except TimeoutError:
-        error = TimeoutError(f"no answer within {PATIENCE:g} s")
+threads: dict[str, CheckThread] = {}
+lock = Lock()
+
+
+def start(name: str) -> CheckThread:
+    """Start a check, or return the one that still runs: a part that hangs holds one thread, not one per probe."""
+    with lock:
+        if name not in threads or not threads[name].is_alive():
+            threads[name] = CheckThread(name)
+            threads[name].start()
+        return threads[name]
+
+
+def check_all() -> dict[str, bool]:
+    """Return whether each check passed within TIMEOUT. The reasons are logged, not shown to strangers."""
+    deadline = time.monotonic() + TIMEOUT
+    started = {name: start(name) for name in CHECKS}
+    return {name: passed(name, thread, deadline) for name, thread in started.items()}
+
+
+def passed(name: str, thread: CheckThread, deadline: float) -> bool:
+    """Wait for one check until `deadline`, a time of the monotonic clock."""
+    thread.join(max(0.0, deadline - time.monotonic()))
+    error = TimeoutError(f"no answer within {TIMEOUT:g} s") if thread.is_alive() else thread.error
     if error:
         logger.warning("not_ready", part=name, error=f"{type(error).__name__}: {error}")
     return error is None

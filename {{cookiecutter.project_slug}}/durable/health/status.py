@@ -1,26 +1,26 @@
-"""Whether the parts of the service are there. Every look takes seconds at most, not minutes."""
+"""The checks that the home page shows to staff. Each takes seconds at most, not minutes."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from celery import current_app
 from django.core.cache import cache
 from django.db import connection
 from redis.exceptions import RedisError
 
-HEARTBEAT_KEY = "tasks:heartbeat"
-HEARTBEAT_LATE = 60.0  # seconds: four beats missed
+from durable.broker.queues import queue_lengths
+from durable.tasks.tasks import HEARTBEAT_KEY
+
+HEARTBEAT_MAX_AGE = 60.0  # seconds: Beat sends one every 15 s, so four were missed
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found of one part.
+    """The result of one check.
 
     Args:
-        name: the part.
-        ok: whether it does its work.
+        name: what was checked.
+        ok: whether it works.
         detail: one sentence for a person, with what to do if it does not.
     """
 
@@ -29,60 +29,47 @@ class Check:
     detail: str
 
 
-def note_heartbeat() -> None:
-    """Remember that a worker has just run a task that Beat sent."""
-    cache.set(HEARTBEAT_KEY, time.time(), None)
-
-
 def check_database() -> str:
-    """Ask the database for an answer; return what kind it is."""
+    """Run a query; return which database answered."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
-    return f"{connection.display_name} answers."
-
-
-def queue_lengths() -> dict[str, int]:
-    """Return how many messages wait in each queue.
-
-    Raises:
-        redis.exceptions.RedisError: the broker does not answer.
-    """
-    with current_app.connection_for_read() as broker:
-        channel: Any = broker.default_channel
-        return {
-            queue.name: channel.queue_declare(queue.name).message_count
-            for queue in current_app.conf.task_queues
-        }
+    return f"Connected to {connection.display_name}."
 
 
 def check_broker() -> str:
-    """Ask the broker how much waits in its queues."""
-    return "Waiting: " + ", ".join(f"{name} {n}" for name, n in queue_lengths().items()) + "."
+    """Return how many messages wait in each queue."""
+    return (
+        "Waiting messages: " + ", ".join(f"{name} {n}" for name, n in queue_lengths().items()) + "."
+    )
 
 
 def check_heartbeat() -> str:
-    """Look at when a worker last ran a task that Beat sent."""
-    beat = cache.get(HEARTBEAT_KEY)
-    if beat is None:
-        raise LookupError("No heartbeat yet: start Beat and a worker (make dev starts both).")
-    age = time.time() - beat
-    if age > HEARTBEAT_LATE:
-        raise LookupError(f"The last heartbeat is {age:.0f} s old: look at Beat and the workers.")
-    return f"The last heartbeat is {age:.0f} s old."
+    """Return when a worker last ran the heartbeat task that Beat sends.
+
+    Raises:
+        LookupError: never, or too long ago.
+    """
+    last = cache.get(HEARTBEAT_KEY)
+    if last is None:
+        raise LookupError("No heartbeat yet. Start Beat and a worker (`make dev` starts both).")
+    age = time.time() - last
+    if age > HEARTBEAT_MAX_AGE:
+        raise LookupError(f"Last heartbeat {age:.0f} s ago. Check Beat and the workers.")
+    return f"Last heartbeat {age:.0f} s ago."
 
 
 def run(name: str, check: Callable[[], str]) -> Check:
-    """Run one check; whatever goes wrong is its finding."""
+    """Run one check; an exception means that it failed."""
     try:
         return Check(name, ok=True, detail=check())
     except (OSError, LookupError, RedisError) as error:
         return Check(name, ok=False, detail=str(error))
-    except Exception as error:  # noqa: BLE001 - a driver's error of any kind means that the part is not there
+    except Exception as error:  # noqa: BLE001 - any error of a driver means that the part is down
         return Check(name, ok=False, detail=f"{type(error).__name__}: {error}")
 
 
 def all_checks() -> list[Check]:
-    """Look at every part."""
+    """Run every check."""
     return [
         run("Database", check_database),
         run("Broker", check_broker),

@@ -8,7 +8,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db.models.functions import Now
 
-from durable.health.status import queue_lengths
+from durable.broker.queues import queue_lengths
 from durable.leases import broker_may_be_away, ring_for
 from durable.mail import delivery
 from durable.mail.models import Email

@@ -15,7 +15,7 @@ def test_staff_see_what_runs_and_where_to_look(admin_client):
     page = admin_client.get("/").text
 
     assert "Database" in page
-    assert "Waiting: " in page
+    assert "Waiting messages: " in page
     assert "send_test_email" in page
 
 

@@ -11,7 +11,6 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.db.models.functions import Now
 
 from durable import leases
-from durable.health import status
 from durable.leases import DurableQuerySet, WorkersLostError
 from durable.mail.tasks import requeue_stuck_emails
 from durable.tasks import crashes, failures, runs
@@ -60,7 +59,7 @@ def test_the_sweeper_rings_for_no_more_than_each_queue_misses(published, monkeyp
     run(queue="default")
     of_a_queue_of_old = run(queue="renamed")
     monkeypatch.setattr(leases, "REQUEUED_AT_LEAST", 0)
-    monkeypatch.setattr(status, "queue_lengths", lambda: {"default": 1})
+    monkeypatch.setattr("durable.tasks.tasks.queue_lengths", lambda: {"default": 1})
 
     assert requeue_stuck_runs() == 1
     assert published == [("tests.durable", str(of_a_queue_of_old.pk))]

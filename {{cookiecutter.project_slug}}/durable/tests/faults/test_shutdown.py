@@ -5,7 +5,7 @@ A message of a worker that died comes back after half an hour, one that was give
 
 import pytest
 
-from durable.health import status
+from durable.broker.queues import queue_lengths
 from durable.testing.workers import wait_until
 from durable.tests import probes
 
@@ -30,7 +30,7 @@ def test_what_can_finish_finishes_and_the_next_worker_runs_the_rest(worker):
 
 def test_a_task_that_waits_for_its_time_in_an_idle_worker_is_run_by_the_next_one(worker):
     probes.work.apply_async(["later"], countdown=1)
-    wait_until(lambda: not any(status.queue_lengths().values()))
+    wait_until(lambda: not any(queue_lengths().values()))
 
     worker.replace()
 

@@ -1,0 +1,19 @@
+"""How much waits in the broker."""
+
+from typing import Any
+
+from celery import current_app
+
+
+def queue_lengths() -> dict[str, int]:
+    """Return how many messages wait in each queue.
+
+    Raises:
+        redis.exceptions.RedisError: the broker does not answer.
+    """
+    with current_app.connection_for_read() as broker:
+        channel: Any = broker.default_channel
+        return {
+            queue.name: channel.queue_declare(queue.name).message_count
+            for queue in current_app.conf.task_queues
+        }
