@@ -211,9 +211,9 @@ def missing_dependencies(tree: Tree) -> Iterator[str]:
     production, every = dependencies(tree["pyproject.toml"])
     for path, text in modules(tree):
         is_test = (
-            path.startswith(("durable/testing/", "tests/"))
+            path.startswith(("config/dev/", "durable/testing/", "tests/"))
             or "/tests/" in path
-            or path in {"conftest.py", "config/dev.py"}
+            or path == "conftest.py"
         )
         allowed = every if is_test else production
         named = set(imports(text))

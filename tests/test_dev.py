@@ -1,4 +1,4 @@
-"""`make dev` in a rendered project, as whoever sits at the terminal meets it."""
+"""`make dev` in a rendered project, as a developer runs it."""
 
 import json
 import os
@@ -195,13 +195,13 @@ def test_a_python_that_is_too_old_is_named(terminal, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["PORT", "FLOWER_PORT"])
-def test_a_taken_port_is_named(terminal, name):
+def test_a_port_in_use_is_named(terminal, name):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         ports = {"PORT": str(free_port()), name: str(port)}
         (reason,) = reasons(terminal.run("make", "dev", VENV, **ports))
 
-    assert reason.startswith(f"Port {port}: another program has it: ")
+    assert reason.startswith(f"Port {port}: in use by another program: ")
     assert f"make dev {name}=" in reason
     assert terminal.processes() == []
 
@@ -258,12 +258,12 @@ def test_another_terminal_sends_a_mail_through_the_same_redis(running):
     assert ": sent after" in result.stdout, result.stderr
 
 
-def test_a_second_run_of_the_same_project_is_refused(running):
+def test_a_second_run_of_the_same_project_does_not_start(running):
     running.wait_until(running.home_page)
 
     (reason,) = reasons(running.terminal.run("make", "dev", VENV, f"PORT={free_port()}"))
 
-    assert "this project runs already" in reason
+    assert "this project is already running" in reason
     assert running.home_page()
 
 
