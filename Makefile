@@ -69,16 +69,13 @@ reliability: .venv/installed ## The same, and write what came of it into docs/re
 TWO = --numprocesses=2 --dist=worksteal
 # With and without Channels side by side; xdist would start one of the two projects twice.
 BOTH = @printf '%s\n' live polled | xargs -P 2 -I {} $(BIN)/$(PYTEST) tests/browser -k {}
-# What measures time, or needs both cores, runs alone, before the rest.
-TIMED = tests/test_render_cost.py tests/chaos
-
-test-template: .venv/installed
-	$(BIN)/$(PYTEST) $(TIMED) $(ARGS)
-	$(BIN)/$(PYTEST) tests $(TIMED:%=--ignore=%) --complete $(TWO) $(ARGS)
+# The chaos tests need both cores, so they run alone.
+test-template: test-chaos
+	$(BIN)/$(PYTEST) tests --ignore=tests/chaos --complete $(TWO) $(ARGS)
 
 lint: .venv/installed ## Check style, types, imports and templates, of the project in place
-	$(BIN)/ruff check hooks scripts tests *.py
-	$(BIN)/ruff format --check hooks scripts tests *.py
+	$(BIN)/ruff check hooks scripts tests
+	$(BIN)/ruff format --check hooks scripts tests
 	cd '$(PROJECT)' && ../$(BIN)/ruff check .
 	cd '$(PROJECT)' && ../$(BIN)/ruff format --check .
 	cd '$(PROJECT)' && ../$(BIN)/mypy .
@@ -86,8 +83,8 @@ lint: .venv/installed ## Check style, types, imports and templates, of the proje
 	cd '$(PROJECT)' && ../$(BIN)/djlint --check --lint apps durable
 
 format: .venv/installed ## Bring the code into shape
-	$(BIN)/ruff check --fix hooks scripts tests *.py
-	$(BIN)/ruff format hooks scripts tests *.py
+	$(BIN)/ruff check --fix hooks scripts tests
+	$(BIN)/ruff format hooks scripts tests
 	cd '$(PROJECT)' && ../$(BIN)/ruff check --fix .
 	cd '$(PROJECT)' && ../$(BIN)/ruff format .
 	cd '$(PROJECT)' && ../$(BIN)/djlint --reformat --quiet apps durable

@@ -1,14 +1,16 @@
-"""Finishes a rendered project: drops what was not chosen, starts git, writes .env, says what next."""
+"""Finishes a rendered project: removes what was not chosen, starts git, writes .env, prints the next steps."""
 
-# Without pathlib, whose import takes some of the few milliseconds that rendering may cost.
-# ruff: noqa: PTH102, PTH107, PTH109, PTH110, PTH112, PTH118, PTH120, PTH123
-
+import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
 
-# The other hook has looked at the answers, so each fits between two quotes.
+# The other hook has checked the answers, so each fits between two quotes.
 FOLDER = "{{ cookiecutter.project_slug }}"
 AUTHOR = "{{ cookiecutter.__author_name }}"
 AUTHOR_EMAIL = "{{ cookiecutter.author_email }}"
@@ -20,8 +22,9 @@ USE_EXAMPLES = "{{ cookiecutter.use_examples }}"
 USE_FLOWER = "{{ cookiecutter.use_flower }}"
 DEPLOYMENT = "{{ cookiecutter.deployment }}"
 CI = "{{ cookiecutter.ci }}"
+LITTER = json.loads(r"""{{ cookiecutter._left_by_tools | tojson }}""")
 
-# Path: whether it stays for these answers.
+# Path: whether the project keeps it.
 PARTS: dict[str, bool] = {
     ".dockerignore": DEPLOYMENT in {"compose", "kubernetes"},
     ".github": CI == "github",
@@ -67,44 +70,67 @@ PARTS: dict[str, bool] = {
     "config/tests/test_queues_by_workload.py": QUEUES == "by_workload",
 }
 
-# Nothing in the user's own git configuration may stop or hold up the first commit. Its files go
-# into one pack instead of one file each, neither compressed nor forced to the disk.
+# The user's own git configuration must neither stop the first commit nor leave a file out of it.
 GIT_SETTINGS = (
     "commit.gpgSign=false",
-    f"core.hooksPath={os.devnull}",
     "core.fsmonitor=false",
-    "maintenance.auto=false",
-    "core.bigFileThreshold=1",
-    "core.compression=0",
-    "core.fsync=none",
+    f"core.attributesFile={os.devnull}",
+    f"core.excludesFile={os.devnull}",
+    f"core.hooksPath={os.devnull}",
 )
-# Set while a hook of another repository runs, which is not the one to commit to.
+# Git sets these while it runs a hook of another repository, which must not get the commit.
 OTHER_REPOSITORY = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
 
-# zlib takes new memory for each file, and glibc would ask the system for it each time.
-MEMORY = {"MALLOC_TOP_PAD_": "16777216"}  # bytes
-
-# Command or file: what it is for, and whether it is for these answers.
+DEPLOY = {
+    "compose": "deploy with Docker Compose",
+    "kubernetes": "deploy to Kubernetes",
+    "systemd": "deploy to a server with systemd",
+}
+# Command or page, what it is for, and whether it applies to these answers.
 NEXT_STEPS = (
     (f"cd {FOLDER}", "", True),
     ("make dev", "start everything on this machine", True),
     ("make up", "start everything in containers", DEPLOYMENT == "compose"),
     ("make test", "run the tests", True),
     ("make help", "list all commands", True),
-    ("docs/email.md", f"what {PROVIDER} needs to deliver mail", True),
-    ("docs/deploying.md", f"how it gets to {DEPLOYMENT}", DEPLOYMENT != "compose"),
+    ("docs/email.md", "connect your SMTP server", PROVIDER == "smtp"),
+    ("docs/email.md", "connect your email provider", PROVIDER != "smtp"),
+    ("docs/deploying.md", DEPLOY[DEPLOYMENT], True),
 )
 
 
-def drop(parts: dict[str, bool]) -> None:
-    """Remove every file and folder of `parts` that does not stay."""
-    for path in (path for path, stays in parts.items() if not stays):
-        if os.path.isdir(path):
-            import shutil  # noqa: PLC0415 - only where a folder goes
+def remove(path: Path) -> None:
+    """Remove a file or a folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
-            shutil.rmtree(path)
-        elif os.path.exists(path):
-            os.remove(path)
+
+def drop(parts: dict[str, bool]) -> None:
+    """Remove every file and folder of `parts` that the project does not keep."""
+    for path, is_kept in parts.items():
+        if not is_kept:
+            remove(Path(path))
+
+
+def matches(patterns: list[str]) -> Iterator[Path]:
+    """Yield the files and folders that match a pattern, without what such a folder contains."""
+    for folder, folders, files in os.walk("."):
+        paths = [Path(folder, name) for name in [*folders, *files]]
+        found = [path for path in paths if any(fnmatch(path.as_posix(), each) for each in patterns)]
+        folders[:] = {*folders} - {".git", *(path.name for path in found)}
+        yield from found
+
+
+def remove_litter() -> None:
+    """Remove what tools left in the template, and restore what they left in an existing project."""
+    kept = [f"{each}.kept" for each in LITTER]
+    for path in sorted(matches([*LITTER, *kept])):  # "var" comes before "var.kept"
+        if path.suffix == ".kept":
+            path.rename(path.with_suffix(""))
+        else:
+            remove(path)
 
 
 def git(*arguments: str) -> None:
@@ -123,20 +149,17 @@ def git(*arguments: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         timeout=60,
-        env={**environment, **MEMORY},
+        env={**environment, "GIT_ATTR_NOSYSTEM": "1"},
     )
 
 
-def is_in_repository(folder: str) -> bool:
-    """Say whether a folder or one above it is a git repository."""
-    above = os.path.dirname(folder)
-    return os.path.exists(os.path.join(folder, ".git")) or (
-        above != folder and is_in_repository(above)
-    )
+def is_in_repository(folder: Path) -> bool:
+    """Return whether a folder or one above it is a git repository."""
+    return any((each / ".git").exists() for each in [folder, *folder.parents])
 
 
 def commit() -> None:
-    """Commit as the user whom git knows by name and address, otherwise as the project's author."""
+    """Commit as the user that git knows by name and address, otherwise as the project's author."""
     arguments = ("commit", "--quiet", "--message=Render the project")
     try:
         git("-c", "user.useConfigOnly=true", *arguments)
@@ -144,27 +167,13 @@ def commit() -> None:
         git("-c", f"user.name={AUTHOR}", "-c", f"user.email={AUTHOR_EMAIL}", *arguments)
 
 
-def add_everything() -> None:
-    """Stage all files as they are: git packs none whose line ends it may have to convert.
-
-    They end in the template's own line ends, which are those that .gitattributes asks for.
-    """
-    os.mkdir(".git/info")
-    with open(".git/info/attributes", "w", encoding="utf-8") as file:
-        file.write("* -text\n")
-    try:
-        git("add", "--all")
-    finally:
-        os.remove(".git/info/attributes")
-
-
 def start_repository() -> None:
     """Start a repository with everything in its first commit, unless the folder is in one."""
-    if is_in_repository(os.getcwd()):
+    if is_in_repository(Path.cwd()):
         return
     try:
         git("init", "--quiet", "--initial-branch=main", "--template=")
-        add_everything()
+        git("add", "--all")
         commit()
     except (OSError, subprocess.SubprocessError) as error:
         reason = (getattr(error, "stderr", b"") or b"").decode(errors="replace") or str(error)
@@ -172,31 +181,31 @@ def start_repository() -> None:
 
 
 def write_environment() -> None:
-    """Write .env from its example with fresh secrets, for its owner only; keep one that exists."""
-    with open(".env.example", encoding="utf-8") as file:
-        example = file.read()
+    """Write .env from its example with new secrets, readable by its owner only; keep an existing one."""
+    example = Path(".env.example").read_text(encoding="utf-8")
     try:
         descriptor = os.open(".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return
     first, *others = example.split("change-me")
-    with open(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(first)
         file.writelines(secrets.token_hex(32) + other for other in others)
 
 
-def say_what_next() -> None:
-    """Print the first commands, the commands in bold on a terminal that has colours."""
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.name != "nt"
-    bold, plain = ("\033[1;32m", "\033[0m") if coloured else ("", "")
-    print("\nThe project is ready. What next:\n")
-    for command, purpose, is_for_these_answers in NEXT_STEPS:
-        if is_for_these_answers:
+def print_next_steps() -> None:
+    """Print the first commands, in bold on a terminal with colors."""
+    has_colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.name != "nt"
+    bold, plain = ("\033[1;32m", "\033[0m") if has_colors else ("", "")
+    print("\nYour project is ready. Next steps:\n")
+    for command, purpose, applies in NEXT_STEPS:
+        if applies:
             print(f"  {bold}{command:<19}{plain}{purpose}".rstrip())
 
 
 if __name__ == "__main__":
+    remove_litter()
     drop(PARTS)
     start_repository()
     write_environment()
-    say_what_next()
+    print_next_steps()

@@ -1,14 +1,20 @@
-"""Refuses answers that would render a broken project: one line for each, all of them at once."""
+"""Rejects answers that would render a broken project: one line per answer, all of them at once."""
 
+import difflib
 import json
+import os
 import re
 import sys
 import unicodedata
+import zoneinfo
 from collections.abc import Iterator
 from contextlib import suppress
+from fnmatch import fnmatch
+from pathlib import Path
 
 # JSON escapes every quote inside a text, so three in a row never end this string early.
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+LITTER = ANSWERS["_left_by_tools"]
 
 CHOICES = {
     "email_provider": [
@@ -35,16 +41,16 @@ CHOICES = {
     "deployment": ["compose", "kubernetes", "systemd"],
     "ci": ["github", "gitlab", "none"],
 }
-LONGEST = {  # characters
+MAX_LENGTH = {  # characters
     "project_name": 100,
-    "project_slug": 32,  # the longest name of a user on Linux
+    "project_slug": 32,  # the longest user name on Linux
     "description": 300,
     "domain_name": 253,  # RFC 1035
-    "author_name": 105,  # the longest project_name, and " team"
+    "author_name": 105,  # the longest project_name plus " team"
     "author_email": 254,  # RFC 5321
     "timezone": 64,
 }
-# A default that only repeats a refused answer is not reported as well.
+# A default that only repeats a rejected answer is not reported as well.
 REPEATS = {
     "author_name": ("project_name", "{} team"),
     "author_email": ("domain_name", "team@{}"),
@@ -60,41 +66,41 @@ AREA = "Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|P
 ZONE = f"({AREA})" + "(/[A-Za-z_-]+){1,2}"
 TEMPLATE_SYNTAX = "{[%#{]|^# %"
 
-LONGEST_SHOWN = 60  # characters; a message fits on one line of a terminal
-ZERO_WIDTH_JOINERS = "\u200c\u200d"  # they belong to Persian words and to many emoji
+MAX_SHOWN = 60  # characters; keeps a message on one line of a terminal
+ZERO_WIDTH_JOINERS = "\u200c\u200d"  # part of Persian words and of many emoji
 
 
 def is_unprintable(character: str) -> bool:
-    """Say whether a character breaks lines, hides, reorders text, or is refused by YAML."""
+    """Return whether a character breaks lines, is invisible, reorders text, or is illegal in YAML."""
     hidden = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
     return (hidden and character not in ZERO_WIDTH_JOINERS) or character in "\ufffe\uffff"
 
 
-def text_faults(answer: str, longest: int) -> Iterator[str]:
-    """Yield what is wrong with a text, whatever it is for."""
+def text_faults(answer: str, max_length: int) -> Iterator[str]:
+    """Yield what is wrong with a text, for any question."""
     if not answer.strip():
-        yield "is empty; give it at least one letter"
+        yield "is empty; enter at least one letter"
     if answer != answer.strip():
-        yield "begins or ends with a blank; take it out"
-    if len(answer) > longest:
-        yield f"has {len(answer)} characters; shorten it to {longest}"
+        yield "begins or ends with a space; remove it"
+    if len(answer) > max_length:
+        yield f"has {len(answer)} characters; shorten it to {max_length}"
     if unprintable := next(filter(is_unprintable, answer), ""):
-        yield f"holds U+{ord(unprintable):04X}, which does not print; take it out"
+        yield f"contains U+{ord(unprintable):04X}, which is not printable; remove it"
     if re.search(TEMPLATE_SYNTAX, answer):
-        yield "holds template syntax, which an update would run; take out the opening brace or # %"
+        yield "contains template syntax, which an update would run; remove the opening brace or # %"
 
 
 def slug_faults(answer: str) -> Iterator[str]:
-    """Yield why a text cannot name a folder, a database and a container everywhere."""
+    """Yield why a text cannot name a folder, a database and a container on every system."""
     if not re.fullmatch(SLUG, answer):
         yield (
-            "is not a short name; use lower-case letters and digits, a letter first,"
-            " and a single _ or - between words"
+            "is not a valid short name; use lower-case letters and digits, start with a letter,"
+            " and put a single _ or - between words"
         )
     if re.fullmatch(RESERVED_ON_WINDOWS, answer):
-        yield "is a device on Windows, where no folder can have that name; choose another"
+        yield "is a device name on Windows and cannot be a folder there; choose another name"
     if answer.startswith("pg_"):
-        yield "begins with pg_, which PostgreSQL keeps for its own users; choose another"
+        yield "begins with pg_, which PostgreSQL reserves for its own users; choose another name"
 
 
 def domain_faults(answer: str) -> Iterator[str]:
@@ -113,28 +119,22 @@ def email_faults(answer: str) -> Iterator[str]:
 
 
 def cities() -> set[str]:
-    """Return the time zones that are named after a city; none where there is no zone database."""
-    import zoneinfo  # noqa: PLC0415
-
+    """Return the time zones that are named after a city; none if there is no time zone database."""
     for folder in zoneinfo.TZPATH:
         # Old names, such as Asia/Calcutta, are not in this table.
-        with suppress(OSError), open(f"{folder}/zone.tab", encoding="utf-8") as table:  # noqa: PTH123
-            return {line.split()[2] for line in table if not line.startswith("#")}
+        with suppress(OSError):
+            table = (Path(folder) / "zone.tab").read_text(encoding="utf-8")
+            return {line.split()[2] for line in table.splitlines() if not line.startswith("#")}
     return {zone for zone in zoneinfo.available_timezones() if re.fullmatch(ZONE, zone)}
 
 
 def timezone_faults(answer: str) -> Iterator[str]:
-    """Yield why a text is neither UTC nor a city's time zone, which are all that Debian's images know.
+    """Yield why a text is neither UTC nor the time zone of a city; Debian's images know no others.
 
-    Without a zone database, only its form is looked at.
+    Without a time zone database, only the form is checked.
     """
-    if answer == "UTC":
-        return
-    # Only here, since this import and that of the zones take some milliseconds.
-    import difflib  # noqa: PLC0415
-
     zones = cities()
-    if answer in zones or (not zones and re.fullmatch(ZONE, answer)):
+    if answer == "UTC" or answer in zones or (not zones and re.fullmatch(ZONE, answer)):
         return
     close = difflib.get_close_matches(answer, zones, 1, cutoff=0.8)
     yield "is neither UTC nor the time zone of a city; " + (
@@ -143,12 +143,12 @@ def timezone_faults(answer: str) -> Iterator[str]:
 
 
 def faults(question: str, answer: str) -> Iterator[str]:
-    """Yield what is wrong with an answer, the plainest fault first."""
+    """Yield what is wrong with an answer, the most obvious fault first."""
     if question in CHOICES:
         if answer not in CHOICES[question]:
             yield f"is not one of {', '.join(CHOICES[question])}"
         return
-    yield from text_faults(answer, LONGEST[question])
+    yield from text_faults(answer, MAX_LENGTH[question])
     if question in FORMS:
         yield from FORMS[question](answer)
 
@@ -161,28 +161,48 @@ FORMS = {
 }
 
 
-def repeats_refused(question: str, answer: str, refused: dict[str, str]) -> bool:
-    """Say whether an answer is the default made from an answer that is refused already."""
+def repeats_rejected(question: str, answer: str, rejected: dict[str, str]) -> bool:
+    """Return whether an answer is the default made from an answer that is already rejected."""
     source, pattern = REPEATS.get(question, ("", ""))
-    return source in refused and answer == pattern.format(ANSWERS[source])
+    return source in rejected and answer == pattern.format(ANSWERS[source])
 
 
-def shown(answer: str) -> str:
-    """Return an answer in quotes, on one line and not too long for it."""
-    short = answer if len(answer) <= LONGEST_SHOWN else answer[:LONGEST_SHOWN] + "..."
+def quoted(answer: str) -> str:
+    """Return an answer in quotes, on one line, shortened if it is long."""
+    short = answer if len(answer) <= MAX_SHOWN else answer[:MAX_SHOWN] + "..."
     return json.dumps(short, ensure_ascii=any(map(is_unprintable, short)))
 
 
 def problems() -> dict[str, str]:
-    """Return one line for each question whose answer is refused."""
+    """Return one line for each question whose answer is rejected."""
     found: dict[str, str] = {}
-    for question in [*LONGEST, *CHOICES]:
+    for question in [*MAX_LENGTH, *CHOICES]:
         answer = str(ANSWERS[question])
         fault = next(faults(question, answer), None)
-        if fault and not repeats_refused(question, answer, found):
-            found[question] = f"{question}: {shown(answer)} {fault}"
+        if fault and not repeats_rejected(question, answer, found):
+            found[question] = f"{question}: {quoted(answer)} {fault}"
     return found
 
 
-if __name__ == "__main__" and (found := problems()):
-    sys.exit("\n".join(found.values()))
+def left_by_tools() -> Iterator[Path]:
+    """Yield the caches, environments and editor files in the project, without what they contain."""
+    for folder, folders, files in os.walk("."):
+        paths = [Path(folder, name) for name in [*folders, *files]]
+        found = [path for path in paths if any(fnmatch(path.as_posix(), each) for each in LITTER)]
+        folders[:] = {*folders} - {".git", *(path.name for path in found)}
+        yield from found
+
+
+def set_aside() -> None:
+    """Rename what tools left in a project that is rendered over; the other hook renames it back.
+
+    Cookiecutter would replace it by what tools left in the template at the same path.
+    """
+    for path in left_by_tools():
+        path.rename(f"{path}.kept")
+
+
+if __name__ == "__main__":
+    if found := problems():
+        sys.exit("\n".join(found.values()))
+    set_aside()

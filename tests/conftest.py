@@ -1,5 +1,6 @@
 """What the template's tests share: a clean copy of the template, and two ways to render it."""
 
+import json
 import os
 import runpy
 import shutil
@@ -20,9 +21,7 @@ from tests.forks import ForkServer
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = "{{cookiecutter.project_slug}}"
-LEFT_BY_TOOLS = shutil.ignore_patterns(
-    "__pycache__", ".*_cache", ".env", ".hypothesis", ".tools", ".venv", "staticfiles", "var"
-)
+QUESTIONS: dict[str, Any] = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 
 ROOM = 2_000_000_000  # bytes; the projects of several runs took an eighth of it
 
@@ -162,12 +161,12 @@ def without_flower(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the template as a fresh clone holds it, without what tools leave behind."""
+    """Return a copy of the template as a fresh clone has it, without what tools left behind."""
     copy = tmp_path_factory.mktemp("template")
-    for file in ("cookiecutter.json", "spare_compiling.py"):
-        shutil.copy(ROOT / file, copy)
+    shutil.copy(ROOT / "cookiecutter.json", copy)
     for folder in ("hooks", PROJECT):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=LEFT_BY_TOOLS)
+        left_by_tools = shutil.ignore_patterns(*QUESTIONS["_left_by_tools"])
+        shutil.copytree(ROOT / folder, copy / folder, ignore=left_by_tools)
     return copy
 
 
@@ -251,7 +250,10 @@ def cookiecutter(template: Path, tmp_path: Path) -> Cookiecutter:
     """Return a function that runs the `cookiecutter` command, rendering into `tmp_path`."""
 
     def run(
-        *arguments: str, typed: str = "", environment: dict[str, str] | None = None
+        *arguments: str,
+        typed: str = "",
+        environment: dict[str, str] | None = None,
+        template: Path = template,
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "cookiecutter", "-o", tmp_path, template, *arguments],

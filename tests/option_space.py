@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cookiecutter.generate import apply_overwrites_to_context, generate_context
@@ -58,6 +58,11 @@ class Combination:
         """What renders the combination, from the template's folder."""
         pairs = " ".join(f"{name}={value}" for name, value in self.answers)
         return f"cookiecutter . --no-input --output-dir /tmp {pairs}"
+
+
+def matches(path: str, patterns: list[str]) -> bool:
+    """Return whether a path matches one of the patterns, as Cookiecutter compares them."""
+    return any(fnmatch.fnmatch(path, pattern) for pattern in patterns)
 
 
 @dataclass
@@ -106,15 +111,27 @@ class Template:
 
     @cached_property
     def sources(self) -> dict[str, str]:
-        """The text of every file of the project by its path; a file that is no text is an error."""
+        """The text of every file of the project by its path; a file that is not text is an error."""
         folder = self.root / PROJECT
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in paths}
+        paths = {
+            path.relative_to(folder).as_posix(): path
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        return {
+            name: path.read_text("utf-8")
+            for name, path in paths.items()
+            if not self.is_left_by_tools(name)
+        }
+
+    def is_left_by_tools(self, path: str) -> bool:
+        """Return whether the post hook removes a path, or a folder that it is in."""
+        names = (path, *map(str, PurePosixPath(path).parents))
+        return any(matches(name, self.questions["_left_by_tools"]) for name in names)
 
     def is_copied(self, path: str) -> bool:
-        """Say whether Cookiecutter copies a file instead of rendering it."""
-        patterns = self.questions["_copy_without_render"]
-        return any(fnmatch.fnmatch(path, pattern) for pattern in patterns)
+        """Return whether Cookiecutter copies a file instead of rendering it."""
+        return matches(path, self.questions["_copy_without_render"])
 
     @cached_property
     def named(self) -> dict[str, tuple[str, ...]]:

@@ -161,7 +161,7 @@ def test_all_bad_answers_are_named_at_once(cookiecutter: Cookiecutter, tmp_path:
 @pytest.mark.parametrize(
     ("question", "answer", "hint"),
     [
-        ("project_slug", "7up", "a letter first"),
+        ("project_slug", "7up", "start with a letter"),
         ("project_slug", "con", "Windows"),
         ("project_name", "My\u2028Service", "U+2028"),
         ("domain_name", "bücher.example", "xn--"),
@@ -314,7 +314,7 @@ def test_every_question_has_a_label_and_a_check(hook: Hook) -> None:
     assert list(labels) == list(questions)
     assert all(list(labels[name]) == ["__prompt__", *value] for name, value in choices.items())
     assert checks["CHOICES"] == choices | switches
-    assert [*checks["LONGEST"], *checks["CHOICES"]] == list(questions)
+    assert [*checks["MAX_LENGTH"], *checks["CHOICES"]] == list(questions)
 
 
 def test_hook_knows_which_defaults_repeat_another_answer(hook: Hook) -> None:

@@ -1,7 +1,6 @@
 """Rendering: what a project is made of, what the hooks leave, and what they leave alone."""
 
 import fnmatch
-import json
 import os
 import re
 import shutil
@@ -13,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT, ROOT, Bake, Cookiecutter, Hook
+from tests.conftest import PROJECT, QUESTIONS, Bake, Cookiecutter, Hook
 from tests.forks import ForkServer, manage
+from tests.option_space import Template
 
-COPIED = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))[
-    "_copy_without_render"
-]
+COPIED = QUESTIONS["_copy_without_render"]
 NETWORK_GUARD = """
 import os
 import socket
@@ -135,7 +133,7 @@ def test_every_file_of_apps_is_copied(template: Path) -> None:
 
 
 def test_files_that_are_copied_by_name_exist(template: Path) -> None:
-    named = [pattern for pattern in COPIED if "*" not in pattern]
+    named = {pattern for pattern in COPIED if "*" not in pattern} - {*QUESTIONS["_left_by_tools"]}
     assert not [name for name in named if not (template / PROJECT / name).is_file()]
 
 
@@ -240,17 +238,6 @@ def test_project_starts_with_one_commit_and_nothing_left_to_commit(project: Path
     assert git(project, "status", "--porcelain") == ""
 
 
-def test_files_of_the_first_commit_are_in_one_pack(project: Path) -> None:
-    counts = dict(line.split(": ") for line in git(project, "count-objects", "-v").splitlines())
-    names = {line.split()[2] for line in git(project, "ls-tree", "-r", "HEAD").splitlines()}
-    empty = git(project, "hash-object", "--no-filters", os.devnull).strip()
-    assert (counts["packs"], int(counts["in-pack"])) == ("1", len(names - {empty}))
-
-
-def test_attributes_of_the_project_hold_after_the_first_commit(project: Path) -> None:
-    assert git(project, "check-attr", "text", "README.md") == "README.md: text: auto\n"
-
-
 def test_commit_is_by_the_user_whom_git_knows(
     hook: Hook, rendered_without_hooks: Path, tmp_path: Path
 ) -> None:
@@ -276,6 +263,26 @@ def test_commit_runs_no_hook_and_signs_nothing(
     )
     run_hook(hook, "post_gen_project", rendered_without_hooks, GIT_CONFIG_GLOBAL=str(config))
     assert git(rendered_without_hooks, "rev-list", "--count", "HEAD") == "1\n"
+
+
+def test_commit_has_every_file_whatever_the_user_ignores_and_converts(
+    hook: Hook, rendered_without_hooks: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ignore").write_text("*.toml\ndocs/\n", encoding="utf-8")
+    (tmp_path / "attributes").write_text("*.md filter=upper\n", encoding="utf-8")
+    config = tmp_path / "gitconfig"
+    config.write_text(
+        f"[core]\nexcludesFile = {tmp_path / 'ignore'}\n"
+        f"attributesFile = {tmp_path / 'attributes'}\n"
+        '[filter "upper"]\nclean = tr a-z A-Z\n',
+        encoding="utf-8",
+    )
+    run_hook(hook, "post_gen_project", rendered_without_hooks, GIT_CONFIG_GLOBAL=str(config))
+    committed = git(rendered_without_hooks, "ls-tree", "-r", "--name-only", "HEAD").splitlines()
+    rendered = contents(rendered_without_hooks)
+    assert {*committed} == {*rendered} - {".env"}
+    readme = git(rendered_without_hooks, "show", "HEAD:README.md").encode()
+    assert readme == rendered["README.md"]
 
 
 def test_repository_around_the_project_is_left_alone(
@@ -315,18 +322,73 @@ def test_failing_git_costs_a_note_only(
     assert (rendered_without_hooks / ".env").exists()
 
 
-def test_next_steps_are_said_without_colours_to_a_pipe(
-    cookiecutter: Cookiecutter,
+def test_next_steps_have_no_colors_in_a_pipe(cookiecutter: Cookiecutter) -> None:
+    output = cookiecutter("--no-input").stdout
+    assert output.partition("Next steps:\n\n")[2] == (
+        "  cd my_service\n"
+        "  make dev           start everything on this machine\n"
+        "  make up            start everything in containers\n"
+        "  make test          run the tests\n"
+        "  make help          list all commands\n"
+        "  docs/email.md      connect your SMTP server\n"
+        "  docs/deploying.md  deploy with Docker Compose\n"
+    )
+
+
+def leave_litter(folder: Path) -> dict[str, bytes]:
+    """Leave in a project's folder what tools and editors leave; return it by its path."""
+    left = {
+        "notes.swp": b"swap \xff",
+        ".DS_Store": b"store \xff {% if %}",
+        ".coverage": b"coverage \xff",
+        ".env": b"SECRET_KEY=\xff",
+        "uv.lock": b"lock \xff",
+        "apps/.DS_Store": b"store \xff",
+        "apps/users/__pycache__/models.cpython-311.pyc": b"compiled \xff",
+        "docs/.tasks.md.swp": b"swap \xff",
+    }
+    for name in ("hypothesis", "idea", "mypy_cache", "pytest_cache", "ruff_cache", "vscode"):
+        left[f".{name}/deep/file"] = b"binary \xff"
+    for name in (".tools", ".venv", "__pycache__", "staticfiles", "var"):
+        left[f"{name}/deep/file.html"] = b"{% if broken \xff"
+    for name, content in left.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return left
+
+
+def test_what_tools_left_in_the_template_does_not_enter_a_project(
+    cookiecutter: Cookiecutter, template: Path, tmp_path: Path, project: Path
 ) -> None:
-    said = cookiecutter("--no-input").stdout
-    assert re.findall(r"^  (cd my_service|make \w+)", said, re.MULTILINE) == [
-        "cd my_service",
-        "make dev",
-        "make up",
-        "make test",
-        "make help",
-    ]
-    assert "\033" not in said
+    littered = shutil.copytree(template, tmp_path / "littered")
+    leave_litter(littered / PROJECT)
+    done = cookiecutter("--no-input", template=littered)
+    assert done.returncode == 0, done.stderr
+    rendered, usual = contents(tmp_path / "my_service"), contents(project)
+    assert rendered.pop(".env") != usual.pop(".env")
+    assert rendered == usual
+    assert Template(littered).sources == Template(template).sources
+
+
+def test_what_tools_left_in_a_project_survives_a_render_over_it(
+    cookiecutter: Cookiecutter, template: Path, tmp_path: Path
+) -> None:
+    littered = shutil.copytree(template, tmp_path / "littered")
+    leave_litter(littered / PROJECT)
+    cookiecutter("--no-input")
+    project = tmp_path / "my_service"
+    own = dict.fromkeys(leave_litter(project), b"own") | {".venv/own/file": b"own"}
+    for name, content in own.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_bytes(content)
+    before = contents(project)
+    done = cookiecutter("--no-input", "--overwrite-if-exists", template=littered)
+    assert done.returncode == 0, done.stderr
+    assert contents(project) == before
+
+
+def test_what_tools_leave_is_copied_without_render() -> None:
+    assert {*QUESTIONS["_left_by_tools"]} <= {*COPIED}
 
 
 def test_render_over_a_project_keeps_its_own_files_and_secrets(
@@ -391,11 +453,8 @@ def test_network_guard_ends_a_program_that_is(step: str, network_guard: dict[str
     assert done.stderr.startswith("network: socket.")
 
 
-def test_what_comes_next_names_the_commands_for_these_answers(
-    cookiecutter: Cookiecutter, tmp_path: Path
-) -> None:
-    compose = cookiecutter("--no-input").stdout
-    units = cookiecutter("--no-input", "project_slug=b", "deployment=systemd", "ci=none").stdout
-
-    assert ("make up" in compose, "make up" in units) == (True, False)
-    assert "how it gets to systemd" in units
+def test_next_steps_depend_on_the_answers(cookiecutter: Cookiecutter) -> None:
+    output = cookiecutter("--no-input", "deployment=systemd", "email_provider=mailgun").stdout
+    assert "make up" not in output
+    assert "connect your email provider" in output
+    assert "deploy to a server with systemd" in output

@@ -195,5 +195,7 @@ def test_the_provider_shows_in_few_files(
     paths = set().union(*of_family)
     different = {path for path in paths if len({tree.get(path) for tree in of_family}) > 1}
 
-    assert {path for path in different if not path.startswith("durable/tests/providers/")} == OF_PROVIDER
+    assert {
+        path for path in different if not path.startswith("durable/tests/providers/")
+    } == OF_PROVIDER
     assert len(of_family) == len(PROVIDERS)

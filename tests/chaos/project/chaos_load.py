@@ -16,7 +16,6 @@ from kombu.exceptions import OperationalError
 django.setup()
 
 import chaos_tasks  # noqa: E402 - needs Django
-
 from durable.mail.api import send_email, send_emails  # noqa: E402 - the same
 
 # One in so many is odd: a task that takes a tenth of a second, a mail that is refused for good.

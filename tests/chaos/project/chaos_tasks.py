@@ -10,7 +10,6 @@ from celery import shared_task, signals
 from django.conf import settings
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
-
 from durable import leases as rows
 from durable.tasks.base import Task
 
