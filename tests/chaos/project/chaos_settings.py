@@ -26,7 +26,7 @@ TASK_RETRY_MARGIN = timedelta(seconds=0.1)
 
 CELERY_IMPORTS = ["chaos_tasks"]  # by Beat, too
 CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] = 6  # seconds; longer than any retry waits
-BROKER_PAUSE = timedelta(seconds=1)
+BROKER_CIRCUIT_RESET = timedelta(seconds=1)
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1  # second
 BEAT_LEASE = timedelta(seconds=3)
 BEAT_FOLLOWER_INTERVAL = 0.5  # seconds

@@ -18,8 +18,8 @@ from config.settings.env import env
 CELERY_BROKER_URL = env.str(
     "CELERY_BROKER_URL", default=env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 )
-# Its certificate is checked, as the cache's is; Celery by itself takes any. What the URL says
-# (ssl_cert_reqs) comes first.
+# Celery by itself accepts any certificate; this verifies the broker's, as the cache's is verified.
+# ssl_cert_reqs in the URL overrides it.
 CELERY_BROKER_USE_SSL = (
     {"ssl_cert_reqs": "required"} if CELERY_BROKER_URL.startswith("rediss:") else False
 )
@@ -78,38 +78,38 @@ CELERY_RESULT_EXPIRES = timedelta(days=1)
 CELERY_TASK_IGNORE_RESULT = True
 
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for ever
-# Also for one that answers and takes nothing: a replica after a failover, or one whose disk is full.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker never stops trying to connect
+# Also while the broker refuses commands: a replica after a failover, or a full disk.
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_WORKER_CONSUMER = "durable.broker.consumer:Consumer"
 CELERY_BROKER_POOL_LIMIT = 10  # connections kept open per process
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "visibility_timeout": VISIBILITY_TIMEOUT.total_seconds(),
-    # Seconds. Whoever publishes waits for one of these at most, so a broker that is gone or hangs
-    # costs a request less than a second. Workers wait longer: config/celery.py.
+    # Seconds. A publisher waits for one of these at most, so a broker that is down or hangs costs a
+    # request less than a second. Workers wait longer: CELERY_WORKER_BROKER_TIMEOUT.
     "socket_connect_timeout": 0.5,
     "socket_timeout": 0.5,
-    # A publisher tries to connect once. Workers have a loop of their own, Beat looks again soon.
+    # A publisher tries to connect once. Workers have a loop of their own, Beat tries again soon.
     "max_retries": 0,
     "socket_keepalive": True,
     "health_check_interval": 5,
-    # Look for unacknowledged messages every 2 s instead of every 100 s.
+    # Look for unacked messages every 2 s instead of every 100 s.
     "unacked_restore_interval": 2,
     "unacked_restore_throttle": 1,
-    # One worker at a time looks. Should it die meanwhile, the others wait for this long, not 300 s.
+    # One worker at a time looks. If it dies meanwhile, the others wait for this long, not 300 s.
     "unacked_mutex_expire": 10,
     # % if cookiecutter.queues == "by_priority"
-    # A worker takes from the first of its queues that holds anything, in the order of its -Q.
+    # A worker receives from the first of its queues that is not empty, in the order of its -Q.
     "queue_order_strategy": "priority",
     # % endif
 }
-# The caller is told at once; what must happen is a row, and the sweeper rings again.
+# The caller gets the error at once. Work that must happen is a row, and the sweeper publishes again.
 CELERY_TASK_PUBLISH_RETRY = False
-# After a publisher waited in vain, those that follow in its process fail at once for this long:
-# with many requests a second, one of them waits, and the broker's return is seen soon.
-BROKER_PAUSE = timedelta(seconds=5)
-# Seconds that a worker waits for its broker, and between its looks at whether it is there. A
-# connection that died without a word stops it for two to four times as long.
+# After a time-out, all publishers in a process fail at once for this long. With many requests a
+# second one of them waits, and the return of the broker is noticed soon.
+BROKER_CIRCUIT_RESET = timedelta(seconds=5)
+# Seconds that a worker waits for a reply of its broker, and between two health checks of a
+# connection. A half-open connection stops the worker for two to four times as long.
 CELERY_WORKER_BROKER_TIMEOUT = env.float("WORKER_BROKER_TIMEOUT", default=5.0)
 
 CELERY_BEAT_SCHEDULER = "durable.beat.scheduler:DeclaredScheduler"

@@ -37,5 +37,5 @@ PAYMENT_GATEWAY_TIMEOUT = (1.0, 1.0)
 # % endif
 BEAT_LEASE = timedelta(seconds=1)
 BEAT_FOLLOWER_INTERVAL = 0.1
-BROKER_PAUSE = timedelta(seconds=0.2)
+BROKER_CIRCUIT_RESET = timedelta(seconds=0.2)
 CELERY_WORKER_BROKER_TIMEOUT = 0.6  # longer than a request's

@@ -1,4 +1,4 @@
-"""Keeps a broker that does not answer from costing every request its time-out."""
+"""A circuit breaker for publishing: a broker that is down costs one request its time-out, not every request."""
 
 import os
 import time
@@ -20,29 +20,29 @@ NO_ANSWER = (OperationalError, BatchPublishError, RedisConnectionError, RedisTim
 
 
 class Circuit:
-    """Fails at once for a while after the broker did not answer, then lets one caller try.
+    """Opens after an outage: callers fail at once until `reset_after`, then one of them tries.
 
     Args:
-        pause: how long, by default BROKER_PAUSE; nothing fails at once if it is zero.
+        reset_after: time until the next trial, by default BROKER_CIRCUIT_RESET; zero never opens.
     """
 
-    def __init__(self, pause: timedelta | None = None) -> None:
-        self.pause = pause
-        self.since: datetime | None = None
-        self.until = 0.0  # by the monotonic clock
+    def __init__(self, reset_after: timedelta | None = None) -> None:
+        self.reset_after = reset_after
+        self.since: datetime | None = None  # open since then, or closed
+        self.next_trial = 0.0  # by the monotonic clock
         self.entered = ContextVar("entered", default=False)
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """Forget who holds the lock: in the child of a fork, that thread does not exist."""
+        """Replace the lock: in the child of a fork, the thread that holds it does not exist."""
         self.lock = Lock()
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
-        """Guard a block that publishes; of nested ones, the outermost decides.
+        """Guard a block that publishes; of nested blocks the outermost decides.
 
         Raises:
-            kombu.exceptions.OperationalError: the broker did not answer a moment ago.
+            kombu.exceptions.OperationalError: the circuit is open.
         """
         if self.entered.get():
             yield
@@ -60,29 +60,29 @@ class Circuit:
             self.entered.reset(token)
 
     def admit(self) -> None:
-        """Return if the caller may try, and keep all others out until he knows more."""
+        """Return if the caller may try, and refuse all others until the result is known."""
         with self.lock:
             if self.since is None:
                 return
-            seconds = self.until - time.monotonic()
+            seconds = self.next_trial - time.monotonic()
             if seconds <= 0:
-                self.start_pause()
+                self.schedule_trial()
                 return
             raise OperationalError(
-                f"the broker has not answered since {self.since:%H:%M:%S}, "
-                f"and is tried again at {timezone.now() + timedelta(seconds=seconds):%H:%M:%S} (UTC)"
+                f"the broker has not answered since {self.since:%H:%M:%S} (UTC); the next attempt "
+                f"is at {timezone.now() + timedelta(seconds=seconds):%H:%M:%S}"
             )
 
     def open(self) -> None:
-        """Let all callers fail at once for the next while."""
+        """Let all callers fail at once until the next trial."""
         with self.lock:
             self.since = self.since or timezone.now()
-            self.start_pause()
+            self.schedule_trial()
 
-    def start_pause(self) -> None:
-        """Start a pause; the caller holds the lock."""
-        pause = settings.BROKER_PAUSE if self.pause is None else self.pause
-        self.until = time.monotonic() + pause.total_seconds()
+    def schedule_trial(self) -> None:
+        """Set the time of the next trial; the caller holds the lock."""
+        delay = settings.BROKER_CIRCUIT_RESET if self.reset_after is None else self.reset_after
+        self.next_trial = time.monotonic() + delay.total_seconds()
 
     def close(self) -> None:
         """Let all callers try."""
@@ -96,8 +96,13 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
     os.register_at_fork(after_in_child=circuit.renew_lock)
 
 
+def disable_circuit_breaker() -> None:
+    """Always try to publish in this process: in a worker or Beat no request waits, and a refused retry is lost."""
+    circuit.reset_after = timedelta(0)
+
+
 @celeryd_init.connect
 @beat_init.connect
-def always_try(**_: Any) -> None:
-    """Do without the circuit where no request waits: what is refused there, a retry or a tick, is lost."""
-    circuit.pause = timedelta(0)
+def on_init(**_: Any) -> None:
+    """Disable the circuit breaker in workers and in Beat."""
+    disable_circuit_breaker()

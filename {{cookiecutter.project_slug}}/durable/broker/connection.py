@@ -1,75 +1,106 @@
-"""What kombu 5.7 gets wrong about Redis, set right; durable/tests/faults/test_broker.py tells when it no longer is."""
+"""The connections of the Celery app: kombu's, with the classes of durable/broker/transport.py.
+
+The app gets them by `Celery(amqp="durable.broker.connection:AMQP")`. Nothing in kombu is patched. The
+setting `broker_transport` is no substitute: kombu 5.7 ignores it for redis+socket:// and after a
+failover to another URL, loses the default of rediss://, and shows the class as the URL's scheme,
+which Flower does not know.
+"""
 
 from collections.abc import Callable
-from functools import wraps
+from importlib.metadata import version
 from typing import Any
 
-from kombu import Connection
-from kombu.transport import virtual
-from kombu.transport.redis import Channel, QoS
-from redis.exceptions import ConnectionError as RedisConnectionError
+import kombu
+import structlog
+from celery.app import amqp
+from celery.signals import celeryd_init
+from kombu import connection
 
 from durable import heartbeat
+from durable.broker.transport import SentinelTransport, Transport
 
-# Seconds. kombu waits 2, 4, 6 and up to 30 between its attempts, so a worker would come back half
-# a minute after Redis did. One attempt every few seconds is no load for a server.
-RECONNECT = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5}
+logger = structlog.get_logger(__name__)
 
-channel_class: Any = Channel
-connection_class: Any = Connection
-qos_class: Any = QoS
-connparams = channel_class._connparams
-# The private one: publishing a heartbeat takes this way too, and while Redis hangs, a worker is there.
-ensure_connection = connection_class._ensure_connection
-ack, reject = qos_class.ack, qos_class.reject
+KOMBU = "5.7"  # the version whose private methods durable/broker overrides
+TRANSPORTS = {"redis": Transport, "rediss": Transport, "sentinel": SentinelTransport}
 
 
-def connparams_of_an_open_connection(channel: Any, *args: Any, **kwargs: Any) -> Any:
-    """Report a connection that is closed already as what it is: a lost connection.
+class Connection(kombu.Connection):
+    """A connection that uses the transports of this engine, and reconnects soon."""
 
-    When Redis dies while a worker waits for messages more than once, the first that cannot be closed keeps
-    Celery 5.7 from closing the others before it gives up their connection. What still wants to
-    use it then, a late acknowledgement or the second attempt to close it, fails with
-    AttributeError. The worker does not take that for a connection error, and ends.
+    def get_transport_cls(self) -> Any:
+        """Return the engine's transport for the URL's scheme, or kombu's for another scheme."""
+        return TRANSPORTS.get(self.transport_cls) or super().get_transport_cls()
+
+    def Pool(self, limit: int | None = None, **options: Any) -> "ConnectionPool":  # noqa: N802 - kombu's name
+        """Return a pool of such connections."""
+        return ConnectionPool(self, limit, **options)
+
+    def _ensure_connection(
+        self,
+        errback: Callable[[Exception, float], None] | None = None,
+        max_retries: int | None = None,
+        interval_start: Any = 0.5,
+        interval_step: Any = 0.5,
+        interval_max: Any = 5,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        """Try to connect until it works; see kombu for the arguments.
+
+        By default kombu waits 2, 4, 6 and up to 30 s between its attempts, so a worker would return
+        half a minute after Redis did. One attempt every few seconds is no load for a server.
+        Publishing calls this method too: a worker that cannot publish its events still beats.
+        """
+
+        def on_error(error: Exception, interval: float) -> None:
+            heartbeat.beat(heartbeat.WAITING)
+            if errback:
+                errback(error, interval)
+
+        return super()._ensure_connection(
+            on_error, max_retries, interval_start, interval_step, interval_max, *args, **options
+        )
+
+
+class PooledConnection(Connection, connection.PooledConnection):
+    """A connection that returns to its pool."""
+
+
+class ConnectionPool(connection.ConnectionPool):
+    """A pool of the connections above; kombu's makes its own."""
+
+    def new(self) -> PooledConnection:
+        """Return another connection for the pool."""
+        return PooledConnection(self, **dict(self.connection._info(resolve=False)))  # type: ignore[arg-type] # the stubs lack it
+
+
+class AMQP(amqp.AMQP):
+    """Celery's factory of connections."""
+
+    Connection = BrokerConnection = Connection
+
+
+def warn_if_kombu_is_untested() -> None:
+    """Log a warning under another version of kombu than the one that this package was written for."""
+    installed = version("kombu")
+    if not installed.startswith(f"{KOMBU}."):
+        logger.warning("kombu_untested", installed=installed, tested=KOMBU)
+
+
+def set_worker_broker_timeouts(conf: Any) -> None:
+    """Let a worker wait longer for its broker than a request may: it has nothing else to do.
+
+    Args:
+        conf: Celery's configuration; `worker_broker_timeout` holds the seconds.
     """
-    if getattr(channel.connection, "client", None) is None:
-        raise RedisConnectionError("the connection was closed while it was still needed")
-    return connparams(channel, *args, **kwargs)
+    conf.broker_transport_options |= {
+        "socket_timeout": conf.worker_broker_timeout,
+        "health_check_interval": conf.worker_broker_timeout,
+    }
 
 
-def ensure_connection_soon(
-    connection: Any, errback: Any = None, max_retries: Any = None, *pauses: Any, **options: Any
-) -> Any:
-    """Try to connect until it works, with the pauses of RECONNECT, and show that this goes on."""
-
-    def report(error: Exception, pause: float) -> None:
-        heartbeat.beat(heartbeat.WAITING)
-        if errback:
-            errback(error, pause)
-
-    options = options if pauses else RECONNECT | options
-    return ensure_connection(connection, report, max_retries, *pauses, **options)
-
-
-def making_room(settle: Callable[..., None]) -> Callable[..., None]:
-    """Let a message go that cannot be acknowledged: Redis hands it out again after a while.
-
-    kombu goes on to count it among those that the worker may have at a time. A worker of two
-    processes that missed two acknowledgements while the network was away stayed connected and
-    took no task ever again.
-    """
-
-    @wraps(settle)
-    def settled(qos: Any, delivery_tag: str, *args: Any, **kwargs: Any) -> None:
-        try:
-            settle(qos, delivery_tag, *args, **kwargs)
-        except qos.channel.connection_errors:
-            virtual.QoS.ack(qos, delivery_tag)
-            raise
-
-    return settled
-
-
-channel_class._connparams = connparams_of_an_open_connection
-connection_class._ensure_connection = ensure_connection_soon
-qos_class.ack, qos_class.reject = making_room(ack), making_room(reject)
+@celeryd_init.connect
+def on_worker_init(conf: Any, **_: Any) -> None:
+    """Set the worker's time-outs before it connects."""
+    set_worker_broker_timeouts(conf)

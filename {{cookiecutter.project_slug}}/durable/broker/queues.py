@@ -1,4 +1,4 @@
-"""How much waits in the broker."""
+"""The queues at the broker."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from celery import current_app
 
 
 def queue_lengths() -> dict[str, int]:
-    """Return how many messages wait in each queue.
+    """Return the number of messages that wait in each queue.
 
     Raises:
-        redis.exceptions.RedisError: the broker does not answer.
+        kombu.exceptions.OperationalError, redis.exceptions.RedisError: the broker does not answer.
     """
     with current_app.connection_for_read() as broker:
         channel: Any = broker.default_channel

@@ -2,6 +2,8 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from durable.broker.connection import warn_if_kombu_is_untested
+
 
 class TasksConfig(AppConfig):
     name = "durable.tasks"
@@ -12,9 +14,8 @@ class TasksConfig(AppConfig):
         import_module("config.celery")
         for module in (
             "health.receivers",
-            "broker.connection",
-            "broker.transport",
             "tasks.checks",
             "tasks.failures",
         ):
             import_module(f"durable.{module}")
+        warn_if_kombu_is_untested()

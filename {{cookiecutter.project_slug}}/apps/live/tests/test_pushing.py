@@ -81,7 +81,7 @@ def test_without_redis_one_caller_waits_and_one_line_is_written(ann, redis_serve
 
 
 def test_each_outage_is_written_down_once(monkeypatch, redis_server):
-    monkeypatch.setattr(sender.circuit, "pause", timedelta(0))
+    monkeypatch.setattr(sender.circuit, "reset_after", timedelta(0))
     with capture_logs() as logs:
         for _ in range(2):
             redis_server.stop()
@@ -94,7 +94,7 @@ def test_each_outage_is_written_down_once(monkeypatch, redis_server):
 
 
 def test_messages_go_through_again_when_redis_has_been_back_for_a_while(monkeypatch, redis_server):
-    monkeypatch.setattr(sender.circuit, "pause", timedelta(seconds=0.2))
+    monkeypatch.setattr(sender.circuit, "reset_after", timedelta(seconds=0.2))
     redis_server.stop()
     push("user.1", {})
     redis_server.restart()
@@ -104,7 +104,7 @@ def test_messages_go_through_again_when_redis_has_been_back_for_a_while(monkeypa
 
 
 def test_a_network_that_vanishes_costs_one_message(monkeypatch, redis_server):
-    monkeypatch.setattr(sender.circuit, "pause", timedelta(0))
+    monkeypatch.setattr(sender.circuit, "reset_after", timedelta(0))
     with redis_server.behind_a_hole() as hole:
         config = settings.CHANNEL_LAYERS["default"]["CONFIG"]
         hosts = [{"address": f"redis://127.0.0.1:{hole.port}/0"}]

@@ -17,20 +17,20 @@ from durable.testing.workers import wait_until
 
 
 @pytest.fixture
-def long_pause(monkeypatch):
-    monkeypatch.setattr(circuit, "pause", timedelta(minutes=1))
+def long_reset(monkeypatch):
+    monkeypatch.setattr(circuit, "reset_after", timedelta(minutes=1))
 
 
-@pytest.mark.usefixtures("long_pause")
-def test_a_caller_that_fails_at_once_learns_since_when_and_until_when(redis_server):
+@pytest.mark.usefixtures("long_reset")
+def test_a_refused_caller_learns_since_when_and_until_when(redis_server):
     redis_server.stop()
     assert heartbeat.ring() is False
 
-    with pytest.raises(OperationalError, match=r"not answered since \d\d:\d\d:\d\d, .* at \d\d:"):
+    with pytest.raises(OperationalError, match=r"not answered since \d\d:\d\d:\d\d .* at \d\d:"):
         heartbeat.delay()
 
 
-def test_publishing_goes_on_when_the_pause_after_the_brokers_return_is_over(redis_server):
+def test_publishing_works_again_at_the_next_trial_after_the_broker_returns(redis_server):
     redis_server.stop()
     assert heartbeat.ring() is False
     redis_server.restart()
@@ -38,17 +38,17 @@ def test_publishing_goes_on_when_the_pause_after_the_brokers_return_is_over(redi
 
     wait_until(heartbeat.ring)
 
-    assert time.monotonic() - started < settings.BROKER_PAUSE.total_seconds() + 0.5
+    assert time.monotonic() - started < settings.BROKER_CIRCUIT_RESET.total_seconds() + 0.5
 
 
-def test_one_of_many_callers_tries_after_the_pause():
+def test_one_of_many_callers_tries_after_the_reset_time():
     circuit = Circuit(timedelta(seconds=0.1))
     circuit.open()
     time.sleep(0.1)
-    all_here = Barrier(8)
+    all_started = Barrier(8)
 
     def publish(_):
-        all_here.wait()
+        all_started.wait()
         try:
             with circuit.publishing():
                 time.sleep(0.02)
@@ -68,20 +68,20 @@ def publish_all(circuit):
     return True
 
 
-def test_a_trial_that_fails_starts_another_pause():
+def test_a_failed_trial_keeps_the_circuit_open():
     circuit = Circuit(timedelta(seconds=0.05))
     circuit.open()
     since = circuit.since
     time.sleep(0.05)
 
     with pytest.raises(ConnectionResetError), circuit.publishing():
-        raise ConnectionResetError("a mistake of the caller's own")
+        raise ConnectionResetError("a bug of the caller")
     with pytest.raises(OperationalError, match="not answered"), circuit.publishing():
         pass
     assert circuit.since == since
 
 
-def test_the_outermost_of_nested_publishers_decides():
+def test_the_outermost_of_nested_blocks_decides():
     circuit = Circuit(timedelta(seconds=0.05))
     circuit.open()
     time.sleep(0.05)
@@ -92,8 +92,8 @@ def test_the_outermost_of_nested_publishers_decides():
 
 
 @pytest.mark.parametrize("signal", [celeryd_init, beat_init], ids=["worker", "beat"])
-@pytest.mark.usefixtures("long_pause")
-def test_workers_and_beat_always_try(signal):
+@pytest.mark.usefixtures("long_reset")
+def test_workers_and_beat_disable_the_circuit_breaker(signal):
     conf = SimpleNamespace(broker_transport_options={}, worker_broker_timeout=5.0)
     signal.send(sender=None, conf=conf, instance=None, options={})
     circuit.open()
@@ -101,7 +101,7 @@ def test_workers_and_beat_always_try(signal):
     assert publish_all(circuit)
 
 
-def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent():
+def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent():
     with circuit.lock, warnings.catch_warnings(action="ignore"):
         child = os.fork()
         if not child:

@@ -1,20 +1,21 @@
-"""What Redis and the network do to workers and publishers, and whether durable/broker/connection.py is still needed."""
+"""What Redis and the network do to workers and publishers, and whether durable/broker is still needed."""
 
 import time
 from contextlib import suppress
 from datetime import timedelta
 
+import kombu
 import pytest
 import redis
 from celery import current_app
 from django.conf import settings
-from kombu import Connection, Consumer, Producer, Queue
+from kombu import Consumer, Producer, Queue
 from kombu.common import ignore_errors
 from kombu.exceptions import OperationalError
-from kombu.transport.redis import Channel, QoS
 
 from durable.broker import connection
 from durable.broker.circuit import circuit
+from durable.broker.connection import Connection
 from durable.health import cli
 from durable.mail.api import send_email
 from durable.tasks.tasks import heartbeat
@@ -23,7 +24,7 @@ from durable.testing.workers import wait_until
 from durable.tests import probes
 
 QUEUES = [Queue("faults.first", routing_key="faults.first"), Queue("faults.second")]
-DELETE = "kombu does this right by itself now: delete {} from durable/broker/connection.py, and its tests"
+DELETE = "kombu does this right by itself now: delete {} from durable/broker, and its tests"
 
 
 @pytest.fixture
@@ -32,28 +33,31 @@ def hole(redis_server):
         yield hole
 
 
-@pytest.fixture
-def consumer(hole):
-    """A consumer as a worker is one: it waits twice and has taken a message."""
-    connection = Connection(f"redis://127.0.0.1:{hole.port}/0")
-    connection.taken = []
-    waiting = (connection.default_channel, connection.channel())
-    for channel, queue in zip(waiting, QUEUES, strict=True):
-        Consumer(channel, [queue], on_message=connection.taken.append).consume()
+@pytest.fixture(params=[Connection])
+def consumer(hole, request):
+    """A consumer like a worker's: it polls on two channels and has received a message."""
+    connection = request.param(f"redis://127.0.0.1:{hole.port}/0")
+    connection.received = []
+    channels = (connection.default_channel, connection.channel())
+    for channel, queue in zip(channels, QUEUES, strict=True):
+        Consumer(channel, [queue], on_message=connection.received.append).consume()
     Producer(connection).publish({}, routing_key="faults.first", exchange=QUEUES[0].exchange)
     connection.default_channel.basic_qos(0, 2, apply_global=False)
     connection.drain_events(timeout=5)
-    wait_until(lambda: wait_on(waiting))
+    wait_until(lambda: both_wait(channels))
     qos = connection.default_channel.qos
     yield connection
-    qos._on_collect.cancel()  # would try to give back the message when the tests end
+    qos._on_collect.cancel()  # would try to restore the message when the tests end
 
 
-def wait_on(both):
-    """Let each channel wait for messages; return whether all of them do, at Redis and not on their way."""
+with_kombus_own = pytest.mark.parametrize("consumer", [kombu.Connection], indirect=True)
+
+
+def both_wait(channels):
+    """Poll; return whether Redis keeps both channels waiting, with no reply on its way."""
     with suppress(TimeoutError):
-        both[0].connection.client.drain_events(timeout=0.01)
-    return all(channel._in_poll and channel.waits for channel in both)
+        channels[0].connection.client.drain_events(timeout=0.01)
+    return all(channel._in_poll and getattr(channel, "waits_first", True) for channel in channels)
 
 
 def error_of_closing_a_lost_connection(connection, hole):
@@ -67,8 +71,8 @@ def error_of_closing_a_lost_connection(connection, hole):
     return None
 
 
-def takes_another_after_a_lost_acknowledgement(connection, hole):
-    (message,) = connection.taken
+def receives_another_after_a_failed_acknowledgement(connection, hole):
+    (message,) = connection.received
     connection.default_channel.basic_qos(0, 1, apply_global=False)
     hole.close()
     with pytest.raises(connection.connection_errors):
@@ -76,54 +80,58 @@ def takes_another_after_a_lost_acknowledgement(connection, hole):
     return connection.default_channel.qos.can_consume()
 
 
-def first_pause_between_attempts(connect):
-    def stop(_error, pause):
-        raise StopIteration(pause)
+def first_interval_between_attempts(connection_class):
+    def stop(_error, interval):
+        raise StopIteration(interval)
 
     with pytest.raises(StopIteration) as stopped:
-        connect(Connection(f"redis://127.0.0.1:{free_port()}"), errback=stop)
+        connection_class(f"redis://127.0.0.1:{free_port()}").ensure_connection(errback=stop)
     return stopped.value.value
 
 
-def test_a_connection_that_was_lost_can_be_closed(consumer, hole):
+def test_a_lost_connection_can_be_closed(consumer, hole):
     assert error_of_closing_a_lost_connection(consumer, hole) is None
 
 
-def test_a_lost_acknowledgement_makes_room_for_another_message(consumer, hole):
-    assert takes_another_after_a_lost_acknowledgement(consumer, hole)
-
-
-def test_a_worker_pauses_shortly_between_its_attempts_to_connect():
-    assert first_pause_between_attempts(Connection.ensure_connection) == 0.5
-
-
-def test_the_guard_of_closed_connections_is_still_needed(consumer, hole, monkeypatch):
-    monkeypatch.setattr(Channel, "_connparams", connection.connparams)
-
+@with_kombus_own
+def test_the_guard_of_closed_connections_is_still_needed(consumer, hole):
     error = error_of_closing_a_lost_connection(consumer, hole)
 
     assert "'NoneType' object has no attribute 'hostname'" in str(error), DELETE.format(
-        "connparams_of_an_open_connection"
+        "Channel._connparams"
     )
 
 
-def test_making_room_after_a_lost_acknowledgement_is_still_needed(consumer, hole, monkeypatch):
-    monkeypatch.setattr(QoS, "ack", connection.ack)
+def test_a_failed_acknowledgement_frees_its_slot(consumer, hole):
+    assert receives_another_after_a_failed_acknowledgement(consumer, hole)
 
-    assert not takes_another_after_a_lost_acknowledgement(consumer, hole), DELETE.format(
-        "making_room"
+
+@with_kombus_own
+def test_freeing_the_slot_of_a_failed_acknowledgement_is_still_needed(consumer, hole):
+    assert not receives_another_after_a_failed_acknowledgement(consumer, hole), DELETE.format(
+        "QoS.free_slot_on_error"
     )
 
 
-def test_shorter_pauses_are_still_needed():
-    assert first_pause_between_attempts(connection.ensure_connection) > 1, DELETE.format(
-        "RECONNECT"
-    )
+def test_a_worker_tries_to_connect_again_soon():
+    assert first_interval_between_attempts(Connection) == 0.5
+
+
+def test_shorter_intervals_are_still_needed():
+    assert first_interval_between_attempts(kombu.Connection) > 1, DELETE.format("RETRY_INTERVALS")
+
+
+@pytest.mark.parametrize(("tested", "warns"), [(connection.KOMBU, False), ("5.6", True)])
+def test_another_version_of_kombu_is_logged(monkeypatch, caplog, tested, warns):
+    monkeypatch.setattr(connection, "KOMBU", tested)
+    connection.warn_if_kombu_is_untested()
+
+    assert ("kombu_untested" in caplog.text) is warns
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_redis_that_hangs_costs_one_request_its_time_out(redis_server, monkeypatch):
-    monkeypatch.setattr(circuit, "pause", timedelta(minutes=1))
+    monkeypatch.setattr(circuit, "reset_after", timedelta(minutes=1))
     redis_server.hang()
     times = [time.monotonic()]
     for number in range(6):
@@ -135,7 +143,7 @@ def test_a_redis_that_hangs_costs_one_request_its_time_out(redis_server, monkeyp
 
 
 def test_a_producer_like_beats_publishes_again_when_its_network_is_back(hole, monkeypatch):
-    monkeypatch.setattr(circuit, "pause", timedelta(0))
+    monkeypatch.setattr(circuit, "reset_after", timedelta(0))
     with current_app.connection_for_write(f"redis://127.0.0.1:{hole.port}/0") as connection:
         producer = Producer(connection)
         heartbeat.apply_async(producer=producer)

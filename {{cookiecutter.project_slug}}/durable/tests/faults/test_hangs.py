@@ -27,11 +27,11 @@ def _a_process_that_has_just_started():
 
 
 @pytest.fixture
-def long_pause(monkeypatch):
-    monkeypatch.setattr(circuit, "pause", timedelta(minutes=1))
+def long_reset(monkeypatch):
+    monkeypatch.setattr(circuit, "reset_after", timedelta(minutes=1))
 
 
-@pytest.mark.usefixtures("long_pause")
+@pytest.mark.usefixtures("long_reset")
 def test_a_broker_that_hangs_makes_one_caller_wait_and_not_the_next_hundred(redis_server):
     redis_server.hang()
     started = time.monotonic()
@@ -43,7 +43,7 @@ def test_a_broker_that_hangs_makes_one_caller_wait_and_not_the_next_hundred(redi
     assert time.monotonic() - started - waited < 0.5
 
 
-@pytest.mark.usefixtures("long_pause")
+@pytest.mark.usefixtures("long_reset")
 def test_durable_tasks_are_recorded_as_quickly_while_the_broker_hangs(redis_server):
     redis_server.hang()
     started = time.monotonic()
