@@ -19,7 +19,7 @@ from cookiecutter.generate import apply_overwrites_to_context, generate_context
 from cookiecutter.prompt import prompt_for_config
 from cookiecutter.utils import create_env_with_context
 
-from tests.conftest import PROJECT
+from tests.rendering import PROJECT
 
 NAMED = re.compile(r"cookiecutter\.(\w+)")
 CODED = (

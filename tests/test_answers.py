@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Bake, Cookiecutter, Hook
 from tests.forks import IN_TESTS, ForkServer, manage
+from tests.rendering import ROOT, Bake, Cookiecutter, Hook
 
 QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 BAD_ANSWERS = {

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import ROOT
 from tests.forks import IN_TESTS, ForkServer, manage
 from tests.option_space import CODED, Answers, Template, Tree
+from tests.rendering import ROOT
 
 SETS = 500  # of answers
 SPACE = Template(ROOT)

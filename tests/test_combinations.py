@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import PROJECT, ROOT
 from tests.facts import DEPLOYMENT_FILES, documents, faults
 from tests.option_space import Combination, Template, Tree
+from tests.rendering import PROJECT, ROOT
 
 COMBINATIONS = Template(ROOT).combinations
 # Path of a file, and its text, with the first combination that has it.

@@ -9,9 +9,8 @@ import shutil
 import signal
 import socket
 import sys
-import warnings
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -20,9 +19,10 @@ import covertable
 import pytest
 
 from scripts.demo import Mailbox, free_port
-from tests.conftest import ROOT, Bake, Settle
 from tests.forks import ForkServer, manage
 from tests.option_space import CODED, Combination, Template
+from tests.rendering import ROOT, Bake
+from tests.running import Retry, Settle
 from tests.test_dev import Terminal
 
 SPACE = Template(ROOT)
@@ -93,6 +93,7 @@ def start_and_deliver(
     row: Combination, project: Path, mailbox: Mailbox, environment: dict[str, str]
 ) -> None:
     """Start a project, send a mail through it, and stop it."""
+    mailbox.messages.clear()
     flower = free_port()
     terminal = Terminal(project)
     terminal.environment |= environment
@@ -157,7 +158,7 @@ def test_a_project_starts_and_delivers_a_mail(  # noqa: PLR0913, PLR0917 - fixtu
     without_flower: Path,
     fork_server: ForkServer,
     environment: dict[str, str],
-    record_property: Callable[[str, object], None],
+    retry: Retry,
 ) -> None:
     project = settle(bake(**dict(row.answers)))
     assert contents(project) == in_memory(template, row)
@@ -165,11 +166,4 @@ def test_a_project_starts_and_delivers_a_mail(  # noqa: PLR0913, PLR0917 - fixtu
     kept = place / f"examples-{given['use_examples']}.sqlite3"
     give_database(project, kept, fork_server, environment)
     hidden = {} if given["use_flower"] else {"PYTHONPATH": str(without_flower)}
-    try:
-        start_and_deliver(row, project, mailbox, hidden)
-    except AssertionError as failure:
-        # As with the trees: a shared machine may stand still for seconds. The second run counts.
-        warnings.warn(f"run again: {row.words}: {str(failure)[-800:]}", stacklevel=1)
-        record_property("projects that were started again", 1)
-        mailbox.messages.clear()
-        start_and_deliver(row, project, mailbox, hidden)
+    retry(lambda: start_and_deliver(row, project, mailbox, hidden))

@@ -141,9 +141,7 @@ class Run:
         assert self.terminal.processes() == []
         for kind in ("worker", "beat"):
             health = self.terminal.healthcheck(kind)
-            assert health.startswith(f"{kind}: no heartbeat file"), (
-                health + self.output()[-4000:]
-            )
+            assert health.startswith(f"{kind}: no heartbeat file"), health + self.output()[-4000:]
         return not (self.terminal.folder / "var" / "redis-url").exists()
 
 

@@ -4,12 +4,12 @@ import os
 import re
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bake, Settle
+from tests.rendering import Bake
+from tests.running import Retry, Settle
 
 LAYOUTS = pytest.mark.parametrize("queues", ["by_workload", "by_priority", "single"])
 
@@ -39,14 +39,9 @@ def make(project: Path, *arguments: str, **environment: str) -> str:
         ("test-faults ARGS=--database=sqlite", 1),
     ],
 )
-def test_its_own_tests_pass(bake: Bake, command: str, runs: int) -> None:
+def test_its_own_tests_pass(bake: Bake, retry: Retry, command: str, runs: int) -> None:
     project = bake()
-    try:
-        output = make(project, *command.split())
-    except AssertionError as failure:
-        # As for trees: a shared machine may stand still for seconds. The second run counts.
-        warnings.warn(f"run again: {str(failure)[-800:]}", stacklevel=1)
-        output = make(project, *command.split())
+    output = retry(lambda: make(project, *command.split()))
 
     summaries = re.findall(r"^=+ (.* in [\d.]+s).* =+$", output, re.MULTILINE)
     print(*summaries, sep="\n")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT, QUESTIONS, Bake, Cookiecutter, Hook
 from tests.forks import ForkServer, manage
 from tests.option_space import Template
+from tests.rendering import PROJECT, QUESTIONS, Bake, Cookiecutter, Hook
 
 COPIED = QUESTIONS["_copy_without_render"]
 NETWORK_GUARD = """

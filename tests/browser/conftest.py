@@ -24,7 +24,7 @@ from playwright.sync_api import (
 )
 
 from scripts.demo import Mailbox, free_port
-from tests.conftest import ROOT, Bake
+from tests.rendering import ROOT, Bake
 from tests.test_dev import Run, Terminal
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos import report
 from tests.chaos.world import HERE, World
-from tests.conftest import Bake
+from tests.rendering import Bake
 
 
 @pytest.fixture(scope="session")

