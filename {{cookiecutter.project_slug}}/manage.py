@@ -6,7 +6,7 @@ import sys
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["healthcheck"]:
-        # It runs every few seconds, and takes a tenth of the time that Django needs to start.
+        # Probes run it every few seconds; without Django it starts ten times as fast.
         from durable.health import cli
 
         sys.exit(cli.main(sys.argv[2:]))

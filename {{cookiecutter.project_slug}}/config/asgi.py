@@ -18,9 +18,9 @@ from durable.tasks.runs import close_connections  # noqa: E402 - the same
 
 @receiver(request_finished)
 def end_request(**_: object) -> None:
-    """Close what a request has opened, at once and not after CONN_MAX_AGE.
+    """Close a request's database connection at its end, not after CONN_MAX_AGE.
 
-    It had a thread of its own, whose connection no other request finds: it would only be left over.
+    Each request runs in a thread of its own, so no other request would reuse the connection.
     """
     close_connections()
 
@@ -28,7 +28,7 @@ def end_request(**_: object) -> None:
 application = ProtocolTypeRouter(
     {
         "http": pages,
-        # A page of another site must not open a socket with its visitor's cookies.
+        # A page of another site must not open a WebSocket with its visitor's cookies.
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
         ),

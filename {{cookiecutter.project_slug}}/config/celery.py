@@ -17,10 +17,10 @@ app.autodiscover_tasks()
 
 
 @task_prerun.connect
-def keep_the_database_connection(sender: Any, **_: object) -> None:
-    """Close a connection that is broken or too old (CONN_MAX_AGE), as Django does before a request.
+def close_unusable_connections(sender: Any, **_: object) -> None:
+    """Close a database connection that is broken or older than CONN_MAX_AGE, as Django does before a request.
 
-    Celery would open a new one for each task; see CELERY_DB_REUSE_MAX in the settings.
+    By default Celery opens a new one for each task; see CELERY_DB_REUSE_MAX in the settings.
     """
     if not sender.request.is_eager:
         close_old_connections()
@@ -28,4 +28,4 @@ def keep_the_database_connection(sender: Any, **_: object) -> None:
 
 @setup_logging.connect
 def keep_djangos_logging(**_: object) -> None:
-    """Stop Celery from replacing the log handlers: the receiver's presence is enough."""
+    """Keep Celery from replacing the log handlers: a connected receiver is enough."""

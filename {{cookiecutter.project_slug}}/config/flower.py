@@ -1,7 +1,7 @@
-"""Flower's options: for this machine only, and behind a password.
+"""Flower's options: it listens on this machine only, and requires a password.
 
-Its /metrics and /healthcheck ask for none, so it must not be reachable from outside: use an SSH
-tunnel, or a proxy that has its own login.
+Its /metrics and /healthcheck require none, so do not expose it: use an SSH tunnel, or a proxy with
+a login of its own.
 """
 
 import sys
@@ -9,7 +9,7 @@ import sys
 from django.conf import settings
 
 if not settings.FLOWER_BASIC_AUTH:
-    sys.exit("FLOWER_BASIC_AUTH is not set: give Flower a name and a password, as in ann:sesame")
+    sys.exit("FLOWER_BASIC_AUTH is not set: set it to name:password")
 
 address = settings.FLOWER_ADDRESS
 port = settings.FLOWER_PORT

@@ -1,7 +1,7 @@
-"""The one table of queues: which tasks go where, and how long each may take.
+"""Routes: the queue and the time limits of each task.
 
-A new queue is one line here and one worker line in the Procfile; `manage.py check --tag celery`
-says if one of them is missing.
+To add a queue, add a line here and a worker to the Procfile; `manage.py check --tag celery` reports
+a queue without a worker.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from config.settings.env import env
 
 @dataclass(frozen=True)
 class Route:
-    """Where some tasks go, and their limits.
+    """The queue and the time limits of some tasks.
 
     Args:
-        tasks: a pattern of task names, as in a shell: `mail.deliver_*`.
-        queue: what workers are told with `-Q`.
+        tasks: a shell pattern of task names: `mail.deliver_*`.
+        queue: the queue's name, as in a worker's `-Q`.
         soft_limit: seconds until `SoftTimeLimitExceeded` is raised inside the task.
         hard_limit: seconds until the pool process is killed; the task may then run again.
     """
@@ -31,11 +31,11 @@ class Route:
     hard_limit: int
 
 
-EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # seconds for one step of a conversation
-# A conversation with the provider has several steps, and large attachments take their time.
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # seconds for each answer of the server
+# A delivery takes several requests, and large attachments are slow.
 MAIL_LIMIT = max(30, 3 * EMAIL_TIMEOUT)  # seconds
 
-# The first line that fits decides, and the last one takes all the rest.
+# The first matching line wins; the last line matches every task.
 ROUTES: tuple[Route, ...]
 
 # % if cookiecutter.queues == "single"
@@ -48,9 +48,9 @@ ROUTES = (
 # % endif
 # % if cookiecutter.queues == "by_priority"
 ROUTES = (
-    # A person waits for these.
+    # A user waits for these.
     Route("mail.deliver_*", "high", soft_limit=MAIL_LIMIT, hard_limit=MAIL_LIMIT + 10),
-    # Nobody waits for these, or is told how far they are.
+    # No user waits for these, or the user sees their progress.
     Route("reports.*", "low", soft_limit=29 * 60, hard_limit=30 * 60),
     Route("*.purge_*", "low", soft_limit=60, hard_limit=75),
     Route("*.cleanup_*", "low", soft_limit=60, hard_limit=75),
@@ -61,45 +61,45 @@ ROUTES = (
 # % if cookiecutter.queues == "by_workload"
 ROUTES = (
     Route("mail.deliver_*", "emails", soft_limit=MAIL_LIMIT, hard_limit=MAIL_LIMIT + 10),
-    # Long work, with workers of its own so that nothing waits behind it.
+    # Long tasks, with their own workers so that nothing waits behind them.
     Route("reports.*", "reports", soft_limit=29 * 60, hard_limit=30 * 60),
-    # Short work of every kind; longer than a minute belongs to reports.
+    # Short tasks of every kind; tasks longer than a minute belong to reports.
     Route("*", "default", soft_limit=60, hard_limit=75),
 )
 
 # % endif
 
-# Redis hands a message out again when it was not acknowledged for this long. It has to
-# outlast the slowest task and its pause before a retry, which it spends in a worker: else a second
-# worker starts the same task while the first still runs.
+# Redis delivers a message again if it is unacknowledged for this long. The time must exceed the
+# slowest task plus its delay before a retry, which it spends in a worker; otherwise a second worker
+# starts the same task while the first still runs it.
 RETRY_LONGEST = 600  # seconds
-LIMIT_MARGIN = 60  # seconds, for the steps before and after the limit's clock
+LIMIT_MARGIN = 60  # seconds, for the steps before and after the clock of the limit
 VISIBILITY_TIMEOUT = timedelta(
     seconds=max(route.hard_limit for route in ROUTES) + RETRY_LONGEST + LIMIT_MARGIN
 )
 
 
 def route_of(task_name: str) -> Route:
-    """Return the line of the table that holds for the task of this name."""
+    """Return the route of the task with this name."""
     return next(route for route in ROUTES if fnmatchcase(task_name, route.tasks))
 
 
 def broker_queues() -> list[Queue]:
     """Return the queues for Celery's `task_queues`, in the order of the table.
 
-    Direct exchanges only: a topic exchange on Redis drops what is published after a FLUSHALL.
+    Direct exchanges only: after a FLUSHALL, a topic exchange on Redis drops published messages.
     """
     names = dict.fromkeys(route.queue for route in ROUTES)
     return [Queue(name, routing_key=name) for name in names]
 
 
 def route_task(name: str, *_: object, **__: object) -> dict[str, str]:
-    """Celery's router: tell the queue of a task by its name."""
+    """Celery's router: return the queue of a task by its name."""
     return {"queue": route_of(name).queue}
 
 
 class Limits:
-    """Celery's annotation that gives each task its time limits."""
+    """Celery's task annotation that sets the time limits."""
 
     def annotate(self, task: Any) -> dict[str, int]:
         """Return the soft and the hard limit in seconds for `task`."""

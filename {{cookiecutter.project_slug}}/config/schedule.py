@@ -1,8 +1,8 @@
-"""Periodic tasks, declared in code; Beat copies them into the database when it starts.
+"""Periodic tasks. Beat copies them to the database when it starts.
 
-An entry that is removed here disappears from the database too. A row that somebody made in
-the admin is left alone. The option `expire_seconds` keeps ticks from piling up while no worker
-runs; `expires` would do nothing. A durable task takes neither: it would be refused at each tick.
+If you remove an entry here, Beat removes it from the database. Rows created in the admin are left
+alone. Set `expire_seconds`, so that messages do not pile up while no worker runs (`expires` has no
+effect). A durable task accepts neither: each of its runs would be rejected.
 """
 
 from typing import Any
@@ -13,22 +13,22 @@ from django_celery_beat.tzcrontab import TzAwareCrontab
 
 
 def utc_crontab(**fields: str) -> TzAwareCrontab:
-    """Return a `crontab` whose hours are UTC, wherever the service is (CELERY_TIMEZONE)."""
+    """Return a `crontab` in UTC, regardless of CELERY_TIMEZONE."""
     return TzAwareCrontab(**fields, tz=ZoneInfo("UTC"))
 
 
 SCHEDULE: dict[str, dict[str, Any]] = {
-    # The home page and the alarms look at its age, so it has to be younger than theirs.
+    # The home page and alerts check its age, so it must run more often than they expect.
     "heartbeat": {
         "task": "tasks.heartbeat",
         "schedule": 15.0,  # seconds
         "options": {"expire_seconds": 15},
     },
-    # A lost doorbell delays a mail or a durable task by this much at most.
+    # A lost message delays a mail or a durable task by this much at most.
     "requeue stuck emails": {
         "task": "mail.requeue_stuck_emails",
         "schedule": 60.0,  # seconds
-        # So that it runs also behind other work that takes minutes.
+        # Long, so that it still runs after other tasks that take minutes.
         "options": {"expire_seconds": 900},
     },
     "requeue stuck runs": {
@@ -60,7 +60,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "send booking reminders": {
         "task": "bookings.send_reminders",
         "schedule": crontab(hour="9", minute="0"),
-        "options": {"expire_seconds": 3600},  # tomorrow's run makes up for it
+        "options": {"expire_seconds": 3600},  # the next day's run catches up
     },
     "clean up old contact submissions": {
         "task": "contact.cleanup_old_submissions",
@@ -73,12 +73,12 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expire_seconds": 3600},
     },
     "send the weekly report": {
-        "task": "reports.send_weekly_report",  # durable, so that it never expires
+        "task": "reports.send_weekly_report",  # durable, so it never expires
         "schedule": crontab(day_of_week="mon", hour="8", minute="0"),
     },
     "purge old reports": {
         "task": "reports.purge_old",
-        "schedule": 600.0,  # seconds; a file is kept this much longer than it can be downloaded
+        "schedule": 600.0,  # seconds; a file stays this long after its last possible download
         "options": {"expire_seconds": 600},
     },
     # % endif

@@ -1,4 +1,4 @@
-"""Where the pages are. durable/health/middleware.py answers /health/live and /health/ready before them."""
+"""URLs. `HealthMiddleware` answers /health/live and /health/ready before they are resolved."""
 
 from django.conf import settings
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""What holds everywhere. 12-factor: everything that differs by place is read from the environment."""
+"""Settings of every environment. What differs between environments is read from its variables (12-factor)."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ SECRET_KEY = env.str("SECRET_KEY")
 DEBUG = False
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["{{ cookiecutter.domain_name }}"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-# Where links in mails lead to; the front end may live on another host than this service.
+# Base URL of the links in mails; the front end may run on another host than this service.
 FRONTEND_URL = env.str("FRONTEND_URL", default="https://{{ cookiecutter.domain_name }}")
 
 INSTALLED_APPS = [
@@ -53,7 +53,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "durable.health.middleware.HealthMiddleware",  # first: it asks nothing that the others ask
+    "durable.health.middleware.HealthMiddleware",  # first: a probe needs no HTTPS, host or session
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -89,12 +89,12 @@ TEMPLATES = [
     },
 ]
 
-# What a page may load, and where it may send anything. Nothing inline: a script that somebody
-# smuggles into a page does not run. Sockets of the same host count as its own.
+# What a page may load, and where it may send data. Nothing inline, so an injected script does not
+# run. 'self' includes WebSockets of the same host.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
-        "form-action": [SELF],  # a password goes nowhere else
+        "form-action": [SELF],  # an injected form cannot send a password elsewhere
         "frame-ancestors": [NONE],
         "base-uri": [NONE],
         "object-src": [NONE],
@@ -104,26 +104,26 @@ CONTENT_SECURITY_POLICY = {
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url("DATABASE_URL")}
 if "sqlite" in DATABASES["default"]["ENGINE"]:
     DATABASES["default"].setdefault("OPTIONS", {}).update(
-        # Readers go on while one writes, and a write takes its lock at the start, so two
-        # writers wait for each other instead of failing half-way.
+        # WAL lets reads continue during a write. IMMEDIATE locks at the start of a transaction, so a
+        # second writer waits instead of failing half-way.
         init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
         transaction_mode="IMMEDIATE",
-        timeout=20,  # seconds a writer waits for another
+        timeout=20,  # seconds that a writer waits for the lock
     )
 else:
     DATABASES["default"] |= {
         "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE", default=60),  # seconds
         "CONN_HEALTH_CHECKS": True,
     }
-    # Without, a server that is gone from the network costs minutes. Those in DATABASE_URL go before.
+    # Without these, an unreachable server blocks for minutes. Options in DATABASE_URL win.
     DATABASES["default"]["OPTIONS"] = {
         "connect_timeout": 5,  # seconds
-        # An open connection is given up after 15 s of silence, well before any soft limit.
+        # A dead connection fails after 15 s, well before any soft limit.
         "keepalives_idle": 5,  # seconds
         "keepalives_interval": 5,  # seconds
-        "keepalives_count": 2,
+        "keepalives_count": 2,  # probes
         "tcp_user_timeout": 15_000,  # milliseconds
-        # The old primary, which takes no writes after a failover, counts as away: that is tried again.
+        # After a failover the old primary is read-only: that counts as unreachable, and is retried.
         "target_session_attrs": "read-write",
     } | DATABASES["default"].get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -133,15 +133,15 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": env.str("CACHE_URL", default=redis_database(REDIS_URL, 1)),
-        # Seconds: a page without its cache is better than a page that hangs.
+        # Seconds. A page without its cache is better than a page that hangs.
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
     }
 }
 
-# How long what a user was told is kept, read or not.
+# Notifications are deleted after this time, read or not.
 NOTIFICATION_RETENTION = timedelta(days=env.int("NOTIFICATION_RETENTION_DAYS", default=90))
 
-# Where open pages hear what is new; without such a place, they ask every ten seconds.
+# The WebSocket of open pages. Without one, they poll every ten seconds.
 # % if not cookiecutter.use_channels
 LIVE_URL = ""
 
@@ -153,46 +153,45 @@ from redis.backoff import NoBackoff  # noqa: E402 - the same
 LIVE_URL = "/ws/live/"
 CHANNEL_LAYERS = {
     "default": {
-        # One connection per process and nothing kept: who was away reads the database.
+        # One connection per process, and no stored messages: a page that was offline reads the database.
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
             "hosts": [
                 {
                     "address": env.str("CHANNEL_LAYER_URL", default=REDIS_URL),
-                    # Seconds; a live message is worth no longer wait.
+                    # Seconds. A live message is not worth a longer wait.
                     "socket_connect_timeout": 1,
                     "socket_timeout": 1,
-                    # A connection that Redis has closed since its last use is made again at once.
+                    # Reconnect at once if Redis closed the connection since its last use.
                     "retry": Retry(NoBackoff(), retries=1),
                 }
             ],
-            # What is published is heard in all databases of a Redis.
+            # Redis delivers a published message to subscribers of all its databases.
             "prefix": "{{ cookiecutter.project_slug }}",
         },
     }
 }
-# Seconds between two signs of life to an open page: proxies close a connection that is silent for 60.
-# As often, the page's user is looked up again: two queries.
+# Seconds between pings to an open page: proxies close a connection that is idle for 60 s.
+# Each ping also checks the page's user again, with two queries.
 LIVE_PING_INTERVAL = env.float("LIVE_PING_INTERVAL", default=25.0)
-LIVE_SOCKETS_PER_USER = 10  # open pages; the next ones ask every half minute instead of being told
+LIVE_SOCKETS_PER_USER = 10  # open pages; further ones poll every 30 s, which bounds the connections
 
 # % endif
 # % if cookiecutter.use_flower
-# In a container, whose network is its own, 0.0.0.0.
+# In a container use 0.0.0.0: it has a network of its own.
 FLOWER_ADDRESS = env.str("FLOWER_ADDRESS", default="127.0.0.1")
 FLOWER_PORT = env.int("FLOWER_PORT", default=5555)
-# `name:password`, several separated by commas. Without one, only Flower itself does not start.
+# `name:password`, several separated by commas. Without any, Flower does not start; all else does.
 FLOWER_BASIC_AUTH = env.list("FLOWER_BASIC_AUTH", default=[])
 
 # % endif
 # % if cookiecutter.use_examples
-# How many proxies stand in front of web; each adds to X-Forwarded-For who asked it.
+# Number of proxies in front of web. Each appends its client's address to X-Forwarded-For.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=1)
-# Where apps/orders has payments taken; `make dev` starts a gateway that takes no money.
+# Payment gateway of apps/orders; `make dev` starts a fake one.
 PAYMENT_GATEWAY_URL = env.str("PAYMENT_GATEWAY_URL", default="")
-# Seconds to connect: somewhat more than 3, when a lost packet comes again. Seconds for the answer: a
-# bank may take its time. Together they end well before the task's soft limit of 60 s; asking again
-# charges nobody twice.
+# Seconds to connect (TCP resends a lost packet after 3 s), and seconds for the answer (banks are slow).
+# Together they stay well below the task's soft limit of 60 s. A repeated request charges only once.
 PAYMENT_GATEWAY_TIMEOUT = (3.05, 20.0)
 
 # % endif
@@ -200,10 +199,10 @@ AUTH_USER_MODEL = "users.User"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
 SILENCED_SYSTEM_CHECKS = [
-    # The address is unique in any letter case, by a constraint that this check does not see.
+    # A constraint makes addresses unique regardless of case; this check does not see it.
     "auth.E003",
     # % if cookiecutter.email_provider == "sendgrid"
-    # Anymail no longer tries its backend against SendGrid; durable/tests/providers/sendgrid.py tests it here.
+    # Anymail no longer tests its backend against SendGrid; the template's own tests do.
     "anymail.W003",
     # % endif
 ]

@@ -1,4 +1,4 @@
-"""Email: who delivers, and how patient a delivery is."""
+"""Email: the provider, retries, and retention."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,21 +8,21 @@ from django.core.exceptions import ImproperlyConfigured
 from config.queues import EMAIL_TIMEOUT, route_of
 from config.settings.env import env
 
-# Names as django-anymail documents them.
+# The names are django-anymail's.
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-EMAIL_WEBHOOK: str | None = None  # the view that takes the provider's reports
+EMAIL_WEBHOOK: str | None = None  # the view that receives the provider's reports
 ANYMAIL: dict[str, Any] = {}
 # % if cookiecutter.email_provider == "amazon_ses"
 EMAIL_BACKEND = "durable.mail.providers.amazon_ses.AmazonSESBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.amazon_ses.AmazonSESTrackingWebhookView"
-# boto3 finds the credentials by itself: in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or by role.
+# boto3 finds the credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or an IAM role.
 ANYMAIL = {
     "AMAZON_SES_CLIENT_PARAMS": {
         "region_name": env.of_provider("AWS_DEFAULT_REGION"),
         "config": {
             "connect_timeout": EMAIL_TIMEOUT,
             "read_timeout": EMAIL_TIMEOUT,
-            "retries": {"total_max_attempts": 1},  # attempts are counted in the row
+            "retries": {"total_max_attempts": 1},  # the mail's row counts attempts and retries
         },
     },
     "WEBHOOK_SECRET": env.of_provider("WEBHOOK_SECRET"),
@@ -143,14 +143,14 @@ ANYMAIL = {
 ANYMAIL |= {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT}
 
 # smtp://user:password@host:25, smtp+tls://…:587 (STARTTLS), smtp+ssl://…:465
-# Beside a provider's key, it says who takes the mail instead, as in development.
+# It overrides the provider, as in development.
 EMAIL_URL = env.str("EMAIL_URL", default="")
 if EMAIL_URL:
     vars().update(env.email_url("EMAIL_URL"))
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", default=EMAIL_BACKEND)
 if not EMAIL_URL and EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
     raise ImproperlyConfigured(
-        "EMAIL_URL is missing or empty: give the SMTP server that takes the mail, "
+        "EMAIL_URL is missing or empty: set it to your SMTP server, "
         "as in smtp+tls://user:password@smtp.example.com:587"
     )
 

@@ -1,4 +1,4 @@
-"""The environment, read once for all settings files."""
+"""The environment, read once for every settings file."""
 
 import secrets
 from pathlib import Path
@@ -8,25 +8,25 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-# What the service writes on a developer's machine: SQLite, Redis, the address of that Redis.
+# Files that development writes: SQLite, Redis' data, and the URL of that Redis.
 VAR_DIR = BASE_DIR / "var"
 
 
 class Environment(environ.Env):  # type: ignore[misc]
-    """The environment, with a rule for what an email provider gave."""
+    """The environment, with a rule for the keys of an email provider."""
 
     def of_provider(self, name: str) -> str:
-        """Return a key, a secret or the like of the email provider.
+        """Return a key, a secret or another value that the email provider issues.
 
-        It may be missing where EMAIL_URL sends mail elsewhere. A random text stands for it then,
-        since with an empty one anybody could sign the provider's reports.
+        It may be missing if EMAIL_URL overrides the provider. Then a random value replaces it: with
+        an empty one, anybody could forge the provider's reports.
 
         Raises:
-            ImproperlyConfigured: it is needed, and missing or empty.
+            ImproperlyConfigured: the value is needed, and missing or empty.
         """
         value: str = self.str(name, default="")
         if not value and not self.str("EMAIL_URL", default=""):
-            raise ImproperlyConfigured(f"{name} is missing or empty: the email provider gives it")
+            raise ImproperlyConfigured(f"{name} is missing or empty: the email provider issues it")
         return value or secrets.token_hex()
 
 
@@ -36,9 +36,8 @@ env = Environment()
 def redis_database(url: str, offset: int) -> str:
     """Return `url` with its database number raised by `offset`.
 
-    Django's Redis cache clears itself with FLUSHDB, so it must never share a database with the
-    broker. A server with a single database (a cluster, some hosted ones) needs a second server:
-    set CACHE_URL.
+    Django clears its Redis cache with FLUSHDB, so the cache must not share a database with the broker.
+    If your server has only one database (a cluster, some hosted ones), set CACHE_URL to another server.
     """
     parts = urlsplit(url)
     number = int(parts.path.strip("/") or 0) + offset

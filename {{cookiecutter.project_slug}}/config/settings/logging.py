@@ -1,4 +1,4 @@
-"""Logs: one line an event, on stderr, with the request's id from the view down to the task."""
+"""Logs: one line per event on stderr; the lines of a request and of its tasks carry the same id."""
 
 import logging
 import sys
@@ -25,7 +25,7 @@ shared_processors: list[Any] = [
     time_stamps[LOG_FORMAT],
     structlog.processors.StackInfoRenderer(),
 ]
-# Without the values of local variables: they hold what must not be in a log.
+# Without local variables: they may hold secrets.
 tracebacks = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 renderers: dict[str, list[Any]] = {
     "json": [tracebacks, structlog.processors.JSONRenderer()],
@@ -40,7 +40,7 @@ renderers: dict[str, list[Any]] = {
 
 
 def without_celerys_data(_logger: Any, _method: str, event: Any) -> Any:
-    """Drop what Celery adds to the line of a failed task: its arguments may hold secrets."""
+    """Drop what Celery adds to the line of a failed task: the arguments may hold secrets."""
     event.pop("data", None)
     return event
 
@@ -66,7 +66,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
-        # django-structlog logs every request and every task; once is enough.
+        # django-structlog already logs every request and every task.
         "django.server": {"handlers": [], "propagate": True, "level": "ERROR"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "ERROR"},
@@ -75,7 +75,7 @@ LOGGING = {
 
 structlog.configure(
     processors=[
-        structlog.stdlib.filter_by_level,  # first: what is not logged costs nothing
+        structlog.stdlib.filter_by_level,  # first, so that a line that is not logged costs nothing
         *shared_processors,
         structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
     ],
@@ -84,6 +84,6 @@ structlog.configure(
     cache_logger_on_first_use=True,
 )
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
-# One line a request and one a task: when it has ended, with how long it took.
+# One line per request and one per task: at its end, with its duration.
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG

@@ -1,4 +1,4 @@
-"""Production: everything comes from the environment, and what is missing stops the start."""
+"""Production: everything comes from the environment; a missing variable stops the start."""
 
 from config.settings.base import *
 from config.settings.env import env

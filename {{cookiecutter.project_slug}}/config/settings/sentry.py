@@ -1,4 +1,4 @@
-"""Errors, reported to Sentry if there is a DSN; nobody's secrets go along."""
+"""Sentry: errors are reported if a DSN is set, without secrets."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from config.settings.env import env
 
 
 def without_secrets(event: Any, _hint: object = None) -> Any:
-    """Return what Sentry is sent without what the `secret` of an app's AppConfig finds in a text."""
+    """Return an event with each match of an AppConfig's `secret` pattern replaced by "hidden"."""
     if isinstance(event, dict):
         return {key: without_secrets(value) for key, value in event.items()}
     if isinstance(event, list | tuple):
         return [without_secrets(value) for value in event]
     if isinstance(event, str):
-        for app in apps.app_configs.values():  # those that are loaded yet
+        for app in apps.app_configs.values():  # those loaded so far
             if secret := getattr(app, "secret", None):
                 event = secret.sub("hidden", event)
     return event
@@ -23,7 +23,7 @@ def without_secrets(event: Any, _hint: object = None) -> Any:
 SENTRY_OPTIONS: dict[str, Any] = {
     "environment": env.str("SENTRY_ENVIRONMENT", default="production"),
     "traces_sample_rate": env.float("SENTRY_TRACES_SAMPLE_RATE", default=0.0),
-    # Forms and local variables hold passwords, under names that Sentry does not know.
+    # Forms and local variables hold passwords under names that Sentry does not recognize.
     "max_request_body_size": "never",
     "include_local_variables": False,
     "before_send": without_secrets,

@@ -1,10 +1,10 @@
-"""Tests: fixed values, whatever the machine's environment says; durable/testing/servers.py gives the addresses."""
+"""Tests: fixed values regardless of the environment; durable/testing/servers.py sets the servers' URLs."""
 
 import os
 from datetime import timedelta
 
 os.environ |= {
-    "SECRET_KEY": "a key that protects nothing but tests",
+    "SECRET_KEY": "a key for tests only",
     "DEFAULT_FROM_EMAIL": "noreply@example.com",
     "LOG_FORMAT": "console",
 }
@@ -13,8 +13,8 @@ os.environ.pop("SENTRY_DSN", None)
 os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
 os.environ.setdefault("EMAIL_URL", "memorymail://")
 # % if cookiecutter.use_examples
-# The gateway that tests start: its port is below those that Linux gives to connections, another one
-# for each run, and the same one for the processes that a run starts.
+# The gateway of the tests. Its port is below Linux' range for outgoing connections, differs between
+# runs, and is the same in all processes of a run.
 os.environ.setdefault("TEST_GATEWAY_PORT", str(20_000 + os.getpid() % 10_000))
 os.environ["PAYMENT_GATEWAY_URL"] = f"http://127.0.0.1:{os.environ['TEST_GATEWAY_PORT']}"
 # % endif
@@ -23,12 +23,14 @@ from config.settings.base import *
 
 TIME_ZONE = CELERY_TIMEZONE = "UTC"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; nothing to protect
-# The processes that tests start are told the same DATABASE_URL, so they see the same database.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.MD5PasswordHasher"
+]  # fast, and safe enough for tests
+# Processes that tests start read the same DATABASE_URL, so they must find the same database.
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
-WHITENOISE_AUTOREFRESH = True  # there is no collectstatic before a test
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.5
-# Seconds instead of minutes, so that a test sees a lease run out and a retry come.
+WHITENOISE_AUTOREFRESH = True  # tests run without collectstatic
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.5  # seconds
+# Short, so that a test can wait for a lease to expire and for a retry.
 EMAIL_LEASE = timedelta(seconds=1)
 EMAIL_RETRY_FIRST = EMAIL_RETRY_MARGIN = TASK_RETRY_MARGIN = timedelta(seconds=0.1)
 TASK_RETRY_FIRST = 0.1
