@@ -1,4 +1,4 @@
-"""Celery: what it does, what it survives, and why each number is what it is."""
+"""Celery: behaviour, limits and time-outs, each with its reason."""
 
 from datetime import timedelta
 from typing import Any
@@ -31,10 +31,10 @@ CELERY_TASK_CREATE_MISSING_QUEUES = False  # a mistyped queue fails at once, not
 CELERY_TASK_ROUTES = (route_task,)
 CELERY_TASK_ANNOTATIONS = (Limits(),)
 
-# A message is acknowledged when its task has ended, so a killed worker loses none.
+# Acknowledge a message when its task has ended, so a killed worker loses none.
 CELERY_TASK_ACKS_LATE = True
-# Nor does a killed pool process: its message comes again at once, and durable/tasks/crashes.py
-# counts how often.
+# A killed pool process loses none either: its message is delivered again at once, and
+# durable/tasks/crashes.py counts the crashes.
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 # Temporary errors: pauses double from the first to the longest, each a random part of it. So 20
 # retries last an hour on average, which is longer than most outages.
@@ -53,25 +53,24 @@ TASK_LEASE_MARGIN = timedelta(seconds=15)
 # Rows of durable tasks that are done: long enough to look at what ran this week.
 TASK_RUN_RETENTION = timedelta(days=env.int("TASK_RUN_RETENTION_DAYS", default=7))
 FAILED_TASK_RETENTION = timedelta(days=env.int("FAILED_TASK_RETENTION_DAYS", default=90))
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # a process takes no second task while it works on one
-CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = (
-    False  # the task goes on; its work is idempotent
-)
-CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000  # tasks; bounds what a slow leak can hold
-CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # KiB; a process that grew beyond is replaced
-# Seconds that running tasks get after SIGTERM (with REMAP_SIGTERM=SIGQUIT); what has not ended
-# then goes back to the queue. The grace period of the deployment is 20 s longer.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # message per process: none waits behind a running task
+# A task continues when the broker's connection is lost; it may run twice, so tasks are idempotent.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000  # tasks until a process is replaced, against slow leaks
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # KiB until a process is replaced after its task
+# Seconds that running tasks get after SIGTERM (with REMAP_SIGTERM=SIGQUIT). Unfinished ones are
+# requeued. The grace period of the deployment is 20 s longer.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.float("WORKER_SOFT_SHUTDOWN_TIMEOUT", default=20.0)
-# A worker's process keeps its database connection; config/celery.py looks before each task whether
-# it is still good. By default Celery opens one for each task.
+# Celery opens a database connection per task by default. Here a process keeps its connection, and
+# config/celery.py checks it before each task.
 CELERY_DB_REUSE_MAX = 1000  # tasks
-CELERY_WORKER_SEND_TASK_EVENTS = False  # each task would publish several messages more
+CELERY_WORKER_SEND_TASK_EVENTS = False  # events cut throughput to about half
 
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"
 
-# Results are kept when a task asks for it with `ignore_result=False`.
+# A result is stored only if its task sets `ignore_result=False`.
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = timedelta(days=1)
@@ -114,10 +113,10 @@ CELERY_WORKER_BROKER_TIMEOUT = env.float("WORKER_BROKER_TIMEOUT", default=5.0)
 
 CELERY_BEAT_SCHEDULER = "durable.beat.scheduler:DeclaredScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE
-CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until a change in the admin is seen
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until Beat notices a change in the admin
 # Any number of Beats may run; one leads, the others wait. The leader renews its lease three times
-# in this time, so one slow answer costs it nothing, and a crash is over well within 30 s.
+# within it, so one slow answer costs nothing, and another Beat takes over well within 30 s.
 BEAT_LEASE = timedelta(seconds=15)
-# Seconds between two looks of a Beat that waits: a leader that stops hands over this soon.
+# Seconds between the attempts of a waiting Beat: it takes over this soon from a leader that stops.
 BEAT_FOLLOWER_INTERVAL = 1.0
 DJANGO_CELERY_BEAT_TZ_AWARE = True

@@ -1,4 +1,4 @@
-"""Flower: for this machine only, and behind a password from the environment."""
+"""Flower listens on this machine only and requires the password from the environment."""
 
 import base64
 import socket
@@ -36,13 +36,13 @@ def status(port, secret=None):
             return refusal.code
 
 
-def test_it_shows_the_workers_to_who_knows_the_password_alone(port):
+def test_it_shows_the_workers_only_with_the_password(port):
     assert [status(port), status(port, "ann:guess"), status(port, SECRET)] == [401, 401, 200]
 
 
-def test_it_listens_on_this_machine_alone(port):
+def test_it_listens_on_this_machine_only(port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing; tells which address would be used
+        probe.connect(("192.0.2.1", 9))  # sends nothing, but selects the outgoing address
         outside = probe.getsockname()[0]
 
     assert outside != "127.0.0.1"
@@ -50,7 +50,7 @@ def test_it_listens_on_this_machine_alone(port):
 
 
 def test_without_a_password_it_does_not_start():
-    _, complaint = open_flower.process.communicate(timeout=PATIENCE)
+    _, errors = open_flower.process.communicate(timeout=PATIENCE)
 
     assert open_flower.process.returncode != 0
-    assert "FLOWER_BASIC_AUTH" in complaint
+    assert "FLOWER_BASIC_AUTH" in errors

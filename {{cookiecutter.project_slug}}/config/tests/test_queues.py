@@ -30,9 +30,9 @@ def test_every_task_has_a_route_and_gets_its_limits():
         assert (task.soft_time_limit, task.time_limit) == (route.soft_limit, route.hard_limit)
 
 
-def test_each_task_is_told_to_stop_before_it_is_killed_and_killed_before_it_is_handed_out_again():
+def test_the_soft_limit_is_below_the_hard_limit_and_that_below_the_visibility_timeout():
     for route in ROUTES:
-        longest = route.hard_limit + settings.TASK_RETRY_LONGEST  # it waits in a worker, too
+        longest = route.hard_limit + settings.TASK_RETRY_LONGEST  # its delay passes in a worker too
         assert 0 < route.soft_limit < route.hard_limit
         assert longest < VISIBILITY_TIMEOUT.total_seconds()
 

@@ -1,4 +1,4 @@
-"""What the layout by priority promises."""
+"""The promise of the queues by priority."""
 
 import pytest
 from celery import current_app
@@ -31,6 +31,6 @@ def test_an_urgent_message_overtakes_a_thousand_that_wait(single_process):
     probes.urgent.delay()
     wait_until(lambda: "urgent" in probes.ran())
 
-    # The one that runs, the one that the worker has taken already, and what ran meanwhile.
+    # The running one, the prefetched one, and those that ran meanwhile.
     assert probes.ran().index("urgent") - before < LOW / 20
     assert len(probes.ran()) < LOW

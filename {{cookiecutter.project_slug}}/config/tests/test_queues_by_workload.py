@@ -1,4 +1,4 @@
-"""What the layout by workload promises."""
+"""The promise of the queues by workload."""
 
 import pytest
 from celery import current_app

@@ -22,7 +22,7 @@ BROKER = "rediss://redis.example.com:6380/0"
 
 @pytest.fixture
 def broker(monkeypatch):
-    """Return a function that gives the connection to the broker at a URL, which is not opened."""
+    """Return a function that returns an unopened connection to the broker at a URL."""
 
     def connection(url):
         monkeypatch.setenv("CELERY_BROKER_URL", url)
@@ -36,7 +36,7 @@ def broker(monkeypatch):
 
 @pytest.fixture
 def database_options(monkeypatch):
-    """Return a function that gives the options of the database at a URL."""
+    """Return a function that returns the options of the database at a URL."""
 
     def options(url):
         monkeypatch.setenv("DATABASE_URL", url)
@@ -54,11 +54,11 @@ def database_options(monkeypatch):
         ("?ssl_cert_reqs=none", ssl.CERT_NONE),
     ],
 )
-def test_the_brokers_certificate_is_checked_unless_its_url_says_otherwise(broker, options, mode):
+def test_the_brokers_certificate_is_verified_unless_its_url_says_otherwise(broker, options, mode):
     assert redis.SSLConnection(**broker(BROKER + options).ssl).cert_reqs == mode
 
 
-def test_a_broker_without_tls_is_asked_for_none(broker):
+def test_a_broker_without_tls_gets_no_tls_options(broker):
     assert not broker("redis://redis.example.com:6379/0").ssl
 
 
@@ -80,9 +80,9 @@ def test_sqlite_stays_in_a_folder_with_an_odd_name(tmp_path):
     assert done.stdout == f"{folder / 'var/db.sqlite3'}\n", done.stderr
 
 
-if sys.platform == "linux":  # elsewhere, nothing can be told after how long
+if sys.platform == "linux":  # other systems have no TCP_USER_TIMEOUT
 
-    def test_a_database_that_is_gone_without_a_word_is_given_up_after_15_seconds(database_options):
+    def test_a_dead_database_connection_fails_after_15_seconds(database_options):
         options = database_options("postgres://user@localhost/service")
 
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -98,7 +98,7 @@ if sys.platform == "linux":  # elsewhere, nothing can be told after how long
         assert (timeout, probed_after) == (15_000, 5)
 
 
-def test_the_databases_url_has_the_last_word(database_options):
+def test_options_in_the_database_url_win(database_options):
     url = "postgres://user@localhost/service?tcp_user_timeout=60000&target_session_attrs=any"
 
     options = database_options(url)
