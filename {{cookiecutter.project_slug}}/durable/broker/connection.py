@@ -3,7 +3,7 @@
 The app gets them by `Celery(amqp="durable.broker.connection:AMQP")`. Nothing in kombu is patched. The
 setting `broker_transport` is no substitute: kombu 5.7 ignores it for redis+socket:// and after a
 failover to another URL, loses the default of rediss://, and shows the class as the URL's scheme,
-which Flower does not know.
+which monitoring tools do not know.
 """
 
 from collections.abc import Callable
