@@ -1,3 +1,3 @@
-"""Loads what all tests share, before Django reads its settings."""
+"""Loads the plugin that starts the servers of the tests, before Django reads its settings."""
 
-pytest_plugins = ["durable.testing.servers", "durable.testing.workers"]
+pytest_plugins = ["durable.testing"]

@@ -8,7 +8,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from durable.testing.servers import free_port
-from durable.testing.workers import PATIENCE, Program, listens
+from durable.testing.workers import TIMEOUT, Program, listens
 
 COMMAND = ("celery", "-A", "config", "flower", "--conf=config/flower.py")
 PORT = free_port()
@@ -50,7 +50,7 @@ def test_it_listens_on_this_machine_only(port):
 
 
 def test_without_a_password_it_does_not_start():
-    _, errors = open_flower.process.communicate(timeout=PATIENCE)
+    _, errors = open_flower.process.communicate(timeout=TIMEOUT)
 
     assert open_flower.process.returncode != 0
     assert "FLOWER_BASIC_AUTH" in errors

@@ -1,4 +1,4 @@
-"""A TCP proxy whose network can vanish without a word: no reset, no refusal, no answer."""
+"""A TCP proxy whose network can vanish silently: no reset, no refusal, no answer."""
 
 import socket
 from contextlib import suppress
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Blackhole:
-    """Forwards bytes to a server until it is told to swallow them.
+    """Forwards bytes to a server until `swallow` is called.
 
     Args:
         host, port: the server.
@@ -23,13 +23,13 @@ class Blackhole:
         Thread(target=self.accept, daemon=True).start()
 
     def swallow(self, *, new: bool = False) -> None:
-        """Lose all open connections for good; with `new`, those made from now on as well."""
+        """Lose all open connections for good; with `new`, also those that are made from now on."""
         self.lost.set()
         self.lost = Event()
         self.swallows_new = new
 
-    def mend(self) -> None:
-        """Forward new connections again; those that were lost stay lost."""
+    def restore(self) -> None:
+        """Forward new connections again; lost ones stay lost."""
         self.swallow()
 
     def close(self) -> None:
@@ -40,7 +40,7 @@ class Blackhole:
             each.close()
 
     def accept(self) -> None:
-        """Connect whoever comes with the server, or let him wait."""
+        """Connect each client to the server, or leave it waiting."""
         with suppress(OSError):  # closed
             while True:
                 client, _ = self.listener.accept()
@@ -49,7 +49,7 @@ class Blackhole:
                     self.connect(client, self.lost)
 
     def connect(self, client: socket.socket, lost: Event) -> None:
-        """Forward in both directions, each in a thread; a server that refuses ends it."""
+        """Forward in both directions, each in a thread; close the client if the server refuses."""
         try:
             server = socket.create_connection(self.server)
         except OSError:
@@ -67,7 +67,7 @@ class Blackhole:
 
 
 def forward(source: socket.socket, target: socket.socket, lost: Event) -> None:
-    """Pass on what one side says, and its end, unless the connection is lost."""
+    """Forward the bytes of one side and its end, unless the connection is lost."""
     with suppress(OSError):  # the other side is gone
         while data := source.recv(65536):
             if not lost.is_set():

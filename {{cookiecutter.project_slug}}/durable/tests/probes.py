@@ -6,63 +6,42 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import redis
 from celery import current_app, shared_task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
-from django.conf import settings
 
 from durable.tasks.base import Task
-
-ORDER = "tests:order"
-
-
-def ran() -> list[str]:
-    """Return the names of the probes that have run, in their order."""
-    with redis.Redis.from_url(settings.REDIS_URL, decode_responses=True) as client:
-        return list(client.lrange(ORDER, 0, -1))
-
-
-def forget() -> None:
-    """Forget what has run."""
-    with redis.Redis.from_url(settings.REDIS_URL) as client:
-        client.delete(ORDER)
-
-
-def note(name: str) -> None:
-    """Remember that a probe has run."""
-    with redis.Redis.from_url(settings.REDIS_URL) as client:
-        client.rpush(ORDER, name)
+from durable.testing.runlog import ran, record
 
 
 @shared_task(base=Task, name="mail.deliver_probe")
 def urgent() -> None:
     """A task that goes where mail goes."""
-    note("urgent")
+    record("urgent")
 
 
 @shared_task(base=Task, name="reports.probe")
 def report(seconds: float = 0) -> None:
     """A task that goes where reports go, and takes as long as it is told."""
-    note("report")
+    record("report")
     time.sleep(seconds)
 
 
 @shared_task(base=Task, name="tests.tell")
 def tell(word: str) -> None:
     """Tell a word, by which a test knows its own task."""
-    note(word)
+    record(word)
 
 
 @shared_task(base=Task, name="tests.patience")
 def patience() -> None:
     """Tell how many seconds this worker waits for its broker."""
-    note(str(current_app.conf.broker_transport_options["socket_timeout"]))
+    record(str(current_app.conf.broker_transport_options["socket_timeout"]))
 
 
 @shared_task(base=Task, name="tests.durable", durable=True)
 def durable(name: str, seconds: float = 0) -> str:
     """A durable task that notes its name, and takes as long as it is told."""
-    note(name)
+    record(name)
     time.sleep(seconds)
     return name
 
@@ -70,21 +49,21 @@ def durable(name: str, seconds: float = 0) -> str:
 @shared_task(base=Task, name="tests.durable_link", durable=True)
 def durable_link(before: str, name: str) -> str:
     """A durable task that follows another."""
-    note(f"{before}+{name}")
+    record(f"{before}+{name}")
     return name
 
 
 @shared_task(base=Task, name="tests.failing", durable=True)
 def failing(password: str = "") -> None:
     """A durable task that fails for good."""
-    note("failing")
+    record("failing")
     raise ZeroDivisionError("nothing to divide by")
 
 
 @shared_task(base=Task, name="tests.flaky", durable=True)
 def flaky(failures: int) -> None:
     """A durable task that fails for now, as often as it is told."""
-    note("flaky")
+    record("flaky")
     if ran().count("flaky") <= failures:
         raise ConnectionError("the other side is away")
 
@@ -92,21 +71,21 @@ def flaky(failures: int) -> None:
 @shared_task(base=Task, name="tests.deadly", durable=True)
 def deadly() -> None:
     """A durable task that takes its pool process with it."""
-    note("deadly")
+    record("deadly")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @shared_task(base=Task, name="tests.plain_deadly")
 def plain_deadly(name: str = "plain") -> None:
     """A plain task that takes its pool process with it."""
-    note(f"deadly {name}")
+    record(f"deadly {name}")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @shared_task(base=Task, name="tests.endless", durable=True)
 def endless() -> None:
     """A durable task that its worker has to end."""
-    note("endless")
+    record("endless")
     while True:
         with suppress(SoftTimeLimitExceeded):
             time.sleep(60)
@@ -116,41 +95,41 @@ def endless() -> None:
 def work(self: Any, name: str, seconds: float = 0) -> None:
     """A task that takes as long as it is told, but no time when it was given back once."""
     again = self.request.delivery_info["redelivered"]
-    note(f"{name} begins again" if again else f"{name} begins")
+    record(f"{name} begins again" if again else f"{name} begins")
     time.sleep(0 if again else seconds)
-    note(f"{name} ends")
+    record(f"{name} ends")
 
 
 @shared_task(base=Task, name="tests.idle", durable=True)
 def idle() -> None:
     """A durable task that finds nothing to do."""
-    note("idle")
+    record("idle")
     raise Ignore
 
 
 @shared_task(base=Task, name="tests.rejecting", durable=True)
 def rejecting() -> None:
     """A durable task that rejects its message."""
-    note("rejecting")
+    record("rejecting")
     raise Reject("not for me", requeue=False)
 
 
 @shared_task(base=Task, name="tests.nested", durable=True)
 def nested(depth: int) -> None:
     """A durable task that calls itself."""
-    note(f"{depth} begins")
+    record(f"{depth} begins")
     if depth:
         nested(depth - 1)
-    note(f"{depth} ends")
+    record(f"{depth} ends")
 
 
 @shared_task(bind=True, base=Task, name="tests.paged", durable=True)
 def paged(self: Any, page: int, size: int) -> None:
     """A durable task that comes back once for the next page."""
-    note(f"page {page} of {size}")
+    record(f"page {page} of {size}")
     if page == 1:
         self.retry(kwargs={**self.request.kwargs, "page": 2}, countdown=0, throw=False)
-        note("not reached")
+        record("not reached")
 
 
 @shared_task(bind=True, base=Task, name="tests.far_away")
@@ -168,7 +147,7 @@ def replaced(self: Any) -> None:
 @shared_task(base=Task, name="tests.plain_flaky", autoretry_for=())
 def plain_flaky(failures: int) -> None:
     """A plain task that fails for good, as often as it is told."""
-    note("plain flaky")
+    record("plain flaky")
     if ran().count("plain flaky") <= failures:
         raise ZeroDivisionError("nothing to divide by")
 

@@ -18,7 +18,7 @@ class Trap:
     """Unpickled, it leaves a note."""
 
     def __reduce__(self):
-        return probes.note, ("trapped",)
+        return probes.record, ("trapped",)
 
 
 def publish(body, content_type, encoding="utf-8", **headers):

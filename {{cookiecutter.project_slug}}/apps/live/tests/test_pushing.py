@@ -105,7 +105,7 @@ def test_messages_go_through_again_when_redis_has_been_back_for_a_while(monkeypa
 
 def test_a_network_that_vanishes_costs_one_message(monkeypatch, redis_server):
     monkeypatch.setattr(sender.circuit, "reset_after", timedelta(0))
-    with redis_server.behind_a_hole() as hole:
+    with redis_server.behind_a_blackhole() as hole:
         config = settings.CHANNEL_LAYERS["default"]["CONFIG"]
         hosts = [{"address": f"redis://127.0.0.1:{hole.port}/0"}]
         layer = type(get_channel_layer())(**{**config, "hosts": hosts})

@@ -29,7 +29,7 @@ DELETE = "kombu does this right by itself now: delete {} from durable/broker, an
 
 @pytest.fixture
 def hole(redis_server):
-    with redis_server.behind_a_hole() as hole:
+    with redis_server.behind_a_blackhole() as hole:
         yield hole
 
 

@@ -88,7 +88,7 @@ def lose_the_reply(consume, client, hole, connection_class):
 
 @pytest.fixture
 def hole(redis_server):
-    with redis_server.behind_a_hole() as hole:
+    with redis_server.behind_a_blackhole() as hole:
         yield hole
 
 
