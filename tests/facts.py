@@ -389,8 +389,9 @@ def wrong_parts(tree: Tree, answers: Answers) -> Iterator[str]:
     for question, word in (("use_flower", "flower"), ("use_channels", "channels")):
         if not answers[question]:
             for path, text in tree.items():
-                if says(text, word):
-                    yield f"{path}: speaks of {word}, which was not chosen"
+                # The engine is the same in every render, and kombu has channels too.
+                if not path.startswith("durable/") and says(text, word):
+                    yield f"{path}: mentions {word}, which was not chosen"
 
 
 @cache
