@@ -13,7 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
 pages = get_asgi_application()
 
 from apps.live.routing import websocket_urlpatterns  # noqa: E402 - needs the apps loaded
-from durable.tasks.runs import close_connections  # noqa: E402 - the same
+from durable.api import close_connections  # noqa: E402 - the same
 
 
 @receiver(request_finished)

@@ -72,10 +72,10 @@ ROUTES = (
 # Redis delivers a message again if it is unacknowledged for this long. The time must exceed the
 # slowest task plus its delay before a retry, which it spends in a worker; otherwise a second worker
 # starts the same task while the first still runs it.
-RETRY_LONGEST = 600  # seconds
+RETRY_MAX_DELAY = 600  # seconds
 LIMIT_MARGIN = 60  # seconds, for the steps before and after the clock of the limit
 VISIBILITY_TIMEOUT = timedelta(
-    seconds=max(route.hard_limit for route in ROUTES) + RETRY_LONGEST + LIMIT_MARGIN
+    seconds=max(route.hard_limit for route in ROUTES) + RETRY_MAX_DELAY + LIMIT_MARGIN
 )
 
 

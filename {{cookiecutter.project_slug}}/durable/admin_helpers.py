@@ -26,7 +26,7 @@ class BoundedPaginator(Paginator):
         return self.object_list.order_by()[:MOST_COUNTED].count()
 
 
-class LongListAdmin(admin.ModelAdmin):
+class LargeTableAdmin(admin.ModelAdmin):
     """A model with so many rows that no look at its list may read them all.
 
     So no `date_hierarchy`, and no filter by a field without choices: both look for what there is.

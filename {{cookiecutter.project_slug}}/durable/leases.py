@@ -1,115 +1,98 @@
-"""Rows that stand for work: claimed by one worker at a time, found again when that worker dies.
+"""Rows of work: a worker claims one for a while, and another worker finds it again if the first dies.
 
-A row waits as QUEUED until `next_attempt_at`. A worker claims it with an UPDATE that finds only the
-row as the worker has just read it, and holds it until `lease_until`. Whoever holds the current token
-writes the outcome; a worker that comes too late finds that the token is no longer its own. All times
-are the database's, so machines whose clocks differ agree on when a lease has run out.
+A row is QUEUED until `next_attempt_at`. A worker claims it with one UPDATE, and holds it until
+`lease_until`. Only the holder of the current `lease_token` can write the outcome. All times are the
+database's, so machines whose clocks differ agree when a lease ends.
 """
 
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self, TypeVar, cast
+from datetime import timedelta
+from typing import Any, ClassVar, Self, TypeVar
 
-import structlog
-from celery import current_app
-from celery.exceptions import SoftTimeLimitExceeded
-from django.db import InterfaceError, InternalError, OperationalError, connection, models
+from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Now
-from kombu.exceptions import BatchPublishError  # type: ignore[attr-defined]
-from kombu.exceptions import OperationalError as BrokerError
-from redis.exceptions import RedisError
 
-from durable.broker.circuit import circuit
+from durable.db import CLOCKS, assignments, parameter, parameters, update
 
-logger = structlog.get_logger(__name__)
+Row = TypeVar("Row", bound="LeasedRow")
 
-Row = TypeVar("Row", bound="DurableRow")
-Outcome = TypeVar("Outcome")
+# Workers that may die with the same row in a row: a second crash may be chance, as when a machine restarts.
+MAX_CRASHES = 3
+# A sweep publishes at most this many messages for a queue: about two seconds of publishing.
+REQUEUE_LIMIT = 10_000
+# And at least this many, so that rows without a message do not wait behind others' messages.
+REQUEUE_MINIMUM = 100
 
-# Workers that may die with the same row, one after the other, before it is set aside: a second
-# death may be chance, such as a restart of the machine.
-MOST_LOSSES = 3
-# Rows of a queue that a sweep rings for. About two seconds of publishing at the most. At the least, so
-# that rows whose messages are lost do not wait until a queue is empty that holds others' messages too.
-REQUEUED_AT_ONCE = 10_000
-REQUEUED_AT_LEAST = 100
-# How long an outcome is written again and again: beyond, somebody else may do the work.
-MOST_OF_A_LEASE = 0.8  # share
-WRITE_AGAIN = 0.5  # seconds between two attempts
-READ_ONLY = "25006"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
-BROKER_AWAY = (BrokerError, BatchPublishError, RedisError)
-
-
-class WorkersLostError(Exception):
-    """Worker after worker has died with the same work: it is set aside instead of killing more."""
+CLAIM = """
+    UPDATE {table} SET
+        status = %s,
+        attempts = attempts + 1,
+        crashes = crashes + CASE WHEN status = %s THEN 1 ELSE 0 END,
+        lease_token = %s,
+        lease_until = {later}
+        {more}
+    WHERE id = %s AND (
+        (status = %s AND next_attempt_at <= {now}) OR (status = %s AND lease_until < {now})
+    )
+    RETURNING *
+"""
 
 
-class DurableQuerySet(models.QuerySet[Row]):
-    """What can be asked of rows that stand for work."""
+class LeasedQuerySet(models.QuerySet[Row]):
+    """Queries for rows of work."""
 
     def due(self) -> Self:
-        """Rows that someone should work on now: waiting and due, or held by a lost worker."""
-        waiting = Q(status=self.model.QUEUED, next_attempt_at__lte=Now())
-        lost = Q(status=self.model.CLAIMED, lease_until__lt=Now())
-        return self.filter(waiting | lost)
+        """Rows that a worker should start now: queued and due, or orphaned by a worker that died."""
+        queued = Q(status=self.model.QUEUED, next_attempt_at__lte=Now())
+        orphaned = Q(status=self.model.CLAIMED, lease_until__lt=Now())
+        return self.filter(queued | orphaned)
 
     def without_message(self, messages: int) -> Self:
-        """The oldest of these rows, as many as have no message, if each message is one of theirs.
+        """The oldest of these rows, as many as lack a message if each message is for one of them.
 
         Args:
-            messages: how many wait in the queue that these rows belong to.
+            messages: how many wait in the queue of these rows.
         """
-        missing = self[: messages + REQUEUED_AT_ONCE].count() - messages
-        return self.order_by("next_attempt_at")[: max(missing, REQUEUED_AT_LEAST)]
+        missing = self[: messages + REQUEUE_LIMIT].count() - messages
+        return self.order_by("next_attempt_at")[: max(missing, REQUEUE_MINIMUM)]
 
     def claim(self, pk: object, lease: timedelta, **values: Any) -> Row | None:
-        """Take the row for yourself, and count the attempt.
+        """Claim the row, and count the attempt and, if its last worker died, the crash.
 
         Args:
             pk: the row's primary key.
-            lease: how long nobody else may take it.
-            values: what else to write into the row.
+            lease: how long no other worker can claim it.
+            values: more fields to write.
 
         Returns:
-            the row with your `lease_token`, or None if it is not due or somebody else has it.
+            the row with your `lease_token`; None if it is not due or another worker holds it.
         """
-        # Plain values where they can be: this runs for each message, and expressions take Django longer
-        # to put together than the database needs for all of it.
-        row = self.filter(pk=pk).annotate(now=Now()).first()
-        if row is None or not row.is_due(row.now):
-            return None
-        seen = {name: getattr(row, name) for name in ("status", "attempts", "lease_token")}
-        claim = {
-            "status": row.CLAIMED,
-            "attempts": row.attempts + 1,
-            # Whoever held it has never said how it ended.
-            "losses": row.losses + (row.status == row.CLAIMED),
-            "lease_token": uuid.uuid4(),
-            "lease_until": row.now + lease,
-            **values,
-        }
-        # The lease begins with the UPDATE: the database may have stood still since the row was read.
-        if not self.filter(pk=pk, **seen).update(**claim | {"lease_until": Now() + lease}):
-            return None
-        for name, value in claim.items():
-            setattr(row, name, value)
-        return cast("Row", row)
+        model = self.model
+        now, later = CLOCKS[connection.vendor]
+        statement = CLAIM.format(
+            table=connection.ops.quote_name(model._meta.db_table),
+            now=now,
+            later=later,
+            more=", " + assignments(model, values) if values else "",
+        )
+        token = parameter(model, "lease_token", uuid.uuid4())
+        claim = [model.CLAIMED, model.CLAIMED, token, lease.total_seconds()]
+        where = [parameter(model, "id", pk), model.QUEUED, model.CLAIMED]
+        rows = self.raw(statement, [*claim, *parameters(model, values), *where])
+        return next(iter(list(rows)), None)
 
 
-class DurableRow(models.Model):
-    """A row that stands for work; `release` ends a claim."""
+class LeasedRow(models.Model):
+    """A row of work. `finish` writes the outcome of a claim."""
 
     QUEUED: ClassVar[str] = "queued"
-    CLAIMED: ClassVar[str]  # what the model calls a row that a worker holds
+    CLAIMED: ClassVar[str]  # the model's status of a row that a worker holds
     status: Any  # the model's own field
 
     attempts = models.PositiveIntegerField(default=0)
-    losses = models.PositiveIntegerField(
-        default=0, help_text="Workers that died with it, one after the other."
+    crashes = models.PositiveIntegerField(
+        default=0, help_text="Workers that died with it, without a success in between."
     )
     last_error = models.TextField(blank=True)
     lease_token = models.UUIDField(null=True, editable=False)
@@ -117,17 +100,17 @@ class DurableRow(models.Model):
     next_attempt_at = models.DateTimeField(db_default=Now())
     queued_at = models.DateTimeField(db_default=Now())
 
-    objects: ClassVar[Any] = DurableQuerySet.as_manager()
+    objects: ClassVar[Any] = LeasedQuerySet.as_manager()
 
     class Meta:
         abstract = True
 
     @staticmethod
     def due_indexes(prefix: str, claimed: str) -> list[models.Index]:
-        """Indexes that hold only rows with work left, so finding them does not grow with the table.
+        """Return indexes over unfinished rows only: the cost of a sweep does not grow with the table.
 
         Args:
-            prefix: what the names of the indexes begin with.
+            prefix: the indexes' names begin with it.
             claimed: the model's CLAIMED.
         """
         return [
@@ -139,86 +122,20 @@ class DurableRow(models.Model):
             ),
         ]
 
-    def is_due(self, now: datetime) -> bool:
-        """Say whether someone should work on it at a time of the database, as `due` does."""
-        if self.status == self.QUEUED:
-            return self.next_attempt_at <= now
-        return bool(self.status == self.CLAIMED and self.lease_until and self.lease_until < now)
-
     @property
-    def is_poisonous(self) -> bool:
-        """Whether MOST_LOSSES workers in a row have died with it."""
-        return self.losses >= MOST_LOSSES
+    def is_poison(self) -> bool:
+        """Whether MAX_CRASHES workers have died with it."""
+        return self.crashes >= MAX_CRASHES
 
-    def release(self, **outcome: Any) -> bool:
-        """Write the outcome and give the row back.
+    def finish(self, **outcome: Any) -> bool:
+        """Write the outcome and end the lease.
+
+        Args:
+            outcome: field names and values, `FromNow` for times.
 
         Returns:
-            False, with nothing written, if the lease ran out and somebody else claimed the row.
+            False, with nothing written, if the lease ended and another worker has claimed the row.
         """
-        held = type(self)._default_manager.filter(pk=self.pk, lease_token=self.lease_token)
-        return held.update(lease_token=None, lease_until=None, **{"losses": 0, **outcome}) == 1
-
-
-def persistently(write: Callable[[], Outcome], lease: timedelta) -> Outcome:
-    """Write an outcome down, again and again if the database is away: what is done is done.
-
-    Args:
-        write: what writes it, and returns something.
-        lease: of the row. For most of it, nobody else does the work a second time.
-    """
-    deadline = time.monotonic() + MOST_OF_A_LEASE * lease.total_seconds()
-    failed = False
-    while True:
-        try:
-            if failed:
-                connection.close()
-                time.sleep(WRITE_AGAIN)
-            return write()
-        # Celery's soft time limit comes once, perhaps in the pause, and the work that it would end is done.
-        except (InterfaceError, InternalError, OperationalError, SoftTimeLimitExceeded) as error:
-            passing = not isinstance(error, InternalError) or is_of_a_replica(error)
-            if not passing or time.monotonic() > deadline:
-                raise
-            logger.warning("outcome_not_written", error=str(error))
-            failed = True
-
-
-def is_of_a_replica(error: InternalError) -> bool:
-    """Say whether PostgreSQL takes no writes, as after a failover the server that was the first."""
-    return getattr(error.__cause__, "sqlstate", "") == READ_ONLY
-
-
-def ring_for(rows: Iterable[Any], ring: Callable[[Any, Any], object]) -> int:
-    """Publish a message for each row over one connection, many in one round trip.
-
-    Args:
-        rows: whatever `ring` takes.
-        ring: publishes the message for one row with the producer that it is given.
-
-    Returns:
-        how many were published; 0 if the broker does not answer.
-    """
-    rung = 0
-    try:
-        with (
-            circuit.publishing(),
-            current_app.producer_or_acquire() as producer,
-            producer.batch(),
-        ):
-            for row in rows:
-                ring(row, producer)
-                rung += 1
-    except BROKER_AWAY as error:
-        logger.warning("broker_unreachable", error=str(error))
-        return 0
-    return rung
-
-
-@contextmanager
-def broker_may_be_away() -> Iterator[None]:
-    """Log that the broker does not answer, and go on behind: the next sweep comes soon."""
-    try:
-        yield
-    except BROKER_AWAY as error:
-        logger.warning("broker_unreachable", error=str(error))
+        held = {"id": self.pk, "lease_token": self.lease_token}
+        ended = {"lease_token": None, "lease_until": None, "crashes": 0}
+        return update(type(self), held, ended | outcome) == 1

@@ -10,8 +10,8 @@ from config.settings.production import *
 LEDGER_URL = env.str("LEDGER_URL")  # the Redis that counts, and that nobody harms
 
 EMAIL_LEASE = timedelta(seconds=5)  # longer than EMAIL_TIMEOUT, which is 2 s here
-EMAIL_RETRY_FIRST = timedelta(seconds=1)
-EMAIL_RETRY_LONGEST = timedelta(seconds=4)
+EMAIL_RETRY_INITIAL_DELAY = timedelta(seconds=1)
+EMAIL_RETRY_MAX_DELAY = timedelta(seconds=4)
 EMAIL_RETRY_MARGIN = timedelta(seconds=0.1)  # one machine, one clock
 
 # Celery takes the first annotation that fits. It misses the end of some pool processes until it looks
@@ -21,7 +21,7 @@ CELERY_TASK_ANNOTATIONS = (
     *CELERY_TASK_ANNOTATIONS,
 )
 TASK_LEASE_MARGIN = timedelta(seconds=1)
-TASK_RETRY_LONGEST = 4  # seconds
+TASK_RETRY_MAX_DELAY = 4  # seconds
 TASK_RETRY_MARGIN = timedelta(seconds=0.1)
 
 CELERY_IMPORTS = ["chaos_tasks"]  # by Beat, too

@@ -11,16 +11,16 @@ from django.conf import settings
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 from durable import leases as rows
-from durable.tasks.base import Task
+from durable.tasks.base import DurableTask, Task
 
-rows.REQUEUED_AT_LEAST = 4  # rows in 2 s; 100 a minute in production
+rows.REQUEUE_MINIMUM = 4  # rows in 2 s; 100 a minute in production
 
 SLOW = 0.1  # seconds
 
 ledger = redis.Redis.from_url(settings.LEDGER_URL)
 
 
-@shared_task(base=Task, name="chaos.durable", durable=True)
+@shared_task(base=DurableTask, name="chaos.durable")
 def durable(name: str) -> None:
     """Work that is a row."""
     work("durable", name)

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from apps.bookings.models import Booking
 from apps.notifications.services import announce_to_staff, notify
-from durable.mail.api import checked_address, send_email, send_emails
+from durable.api import send_email, send_emails, validate_address
 
 logger = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ def mail_reminders(bookings: Sequence[Booking]) -> None:
     messages = []
     for booking in bookings:
         try:
-            to = checked_address("to", booking.user.email)
+            to = validate_address("to", booking.user.email)
         except ValueError as error:
             logger.warning("booking_not_reminded", booking=str(booking.pk), error=str(error))
         else:

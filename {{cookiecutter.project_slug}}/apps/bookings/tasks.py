@@ -11,22 +11,21 @@ from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from apps.bookings import services
-from durable.tasks import runs
-from durable.tasks.base import Task
+from durable.api import DurableTask, Task, close_connections, row_id
 
 logger = structlog.get_logger(__name__)
 
 REMINDED_AT_ONCE = 200  # bookings; one short transaction each
 
 
-@shared_task(base=Task, name="bookings.book", bind=True, durable=True)
+@shared_task(base=DurableTask, name="bookings.book", bind=True)
 def book(self: Task, calendar: str, start: str, email: str, note: str = "") -> str:
     """Book a slot by name: see `services.book_by_name`; return the id of the booking.
 
     The task's own id is the booking's, so that a second run books nothing. One that cannot be
     booked is a failed task, since nobody else would know.
     """
-    booking_id = runs.row_id(self.request.id) if self.request.id else uuid.uuid4()
+    booking_id = row_id(self.request.id) if self.request.id else uuid.uuid4()
     booking = services.book_by_name(calendar, start, email, note, booking_id=booking_id)
     return str(booking.pk)
 
@@ -40,6 +39,6 @@ def send_reminders() -> int:
             reminded += count
     except SoftTimeLimitExceeded:
         logger.info("booking_reminders_cut_short", reminded=reminded)
-        runs.close_connections()  # it may have come in the middle of a statement
-        send_reminders.ring()
+        close_connections()  # it may have come in the middle of a statement
+        send_reminders.publish_or_log()
     return reminded

@@ -3,7 +3,7 @@
 from django import forms
 
 from apps.contact.models import Submission
-from durable.mail.api import checked_address
+from durable.api import validate_address
 
 
 class ContactForm(forms.ModelForm):
@@ -21,6 +21,6 @@ class ContactForm(forms.ModelForm):
     def clean_email(self) -> str:
         """Refuse what Django takes for an address and mail does not, such as `ann@[127.0.0.1]`."""
         try:
-            return checked_address("email", self.cleaned_data["email"])
+            return validate_address("email", self.cleaned_data["email"])
         except ValueError as error:
             raise forms.ValidationError("Enter an address that can be written to.") from error

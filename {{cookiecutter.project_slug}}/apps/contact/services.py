@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from apps.contact.models import Submission
 from apps.notifications.services import announce_to_staff, notify
 from apps.users.models import User
-from durable.mail.api import send_email, send_emails
+from durable.api import send_email, send_emails
 
 logger = structlog.get_logger(__name__)
 

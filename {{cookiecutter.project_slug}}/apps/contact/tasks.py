@@ -8,7 +8,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db.models.functions import Now
 
 from apps.contact.models import Submission
-from durable.tasks.base import Task
+from durable.api import Task
 
 logger = structlog.get_logger(__name__)
 

@@ -7,8 +7,7 @@ from django import forms
 from apps.invitations.models import Invitation
 from apps.invitations.services import may_grant
 from apps.users.models import User
-from durable.mail.api import checked_address
-from durable.mail.models import bare_address
+from durable.api import bare_address, validate_address
 
 LONGEST = 254  # characters of an address (RFC 5321, as in Django's EmailField)
 MOST_AT_ONCE = 500  # addresses: what a person pastes, and a worker queues within seconds
@@ -58,4 +57,4 @@ def bare(address: str) -> str:
     """
     if bare_address(address) != address.lower() or len(address) > LONGEST:
         raise ValueError(address)
-    return checked_address("email", address)
+    return validate_address("email", address)

@@ -6,7 +6,7 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 
 from apps.invitations.models import Invitation
-from durable.mail.api import send_email
+from durable.api import send_email
 
 Outcome = dict[str, str]
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from apps.invitations.models import Invitation
 from apps.invitations.sending import Outcome, queue_mail
-from durable.tasks.base import Task
+from durable.api import DurableTask, Task
 
 logger = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ RETENTION = timedelta(days=90)  # of what came to nothing; what was accepted sta
 CHANGED_AT_ONCE = 1_000  # rows; one short transaction each
 
 
-@shared_task(base=Task, name="invitations.send_invitation_email", durable=True)
+@shared_task(base=DurableTask, name="invitations.send_invitation_email")
 def send_invitation_email(invitation_id: int) -> Outcome:
     """Queue an invitation's mail; see `queue_mail`."""
     outcome = queue_mail(invitation_id)
@@ -30,7 +30,7 @@ def send_invitation_email(invitation_id: int) -> Outcome:
     return outcome
 
 
-@shared_task(base=Task, name="invitations.send_bulk_invitations", durable=True)
+@shared_task(base=DurableTask, name="invitations.send_bulk_invitations")
 def send_bulk_invitations(invitation_ids: Sequence[int]) -> dict[str, Any]:
     """Queue many invitations' mails; one that fails holds up no other.
 

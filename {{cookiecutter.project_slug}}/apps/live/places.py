@@ -11,7 +11,7 @@ from math import ceil
 from django.conf import settings
 from django.core.cache import cache
 
-from durable.broker.circuit import NO_ANSWER, Circuit
+from durable.api import BROKER_ERRORS, Circuit
 
 # All sockets of a process take turns here, so one wait for a cache that hangs is enough.
 circuit = Circuit(timedelta(seconds=5))
@@ -28,19 +28,19 @@ def take(user_id: int) -> str | None:
     try:
         with circuit.publishing():
             return next((place for place in places if cache.add(place, 1, lease())), None)
-    except NO_ANSWER:
+    except BROKER_ERRORS:
         return places[0]
 
 
 def renew(place: str) -> None:
     """Keep a place for another while."""
-    with suppress(*NO_ANSWER), circuit.publishing():
+    with suppress(*BROKER_ERRORS), circuit.publishing():
         cache.set(place, 1, lease())
 
 
 def give_back(place: str) -> None:
     """Let another socket have the place."""
-    with suppress(*NO_ANSWER), circuit.publishing():
+    with suppress(*BROKER_ERRORS), circuit.publishing():
         cache.delete(place)
 
 

@@ -11,7 +11,7 @@ from channels.layers import get_channel_layer
 from kombu.exceptions import OperationalError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from durable.broker.circuit import NO_ANSWER, Circuit
+from durable.api import BROKER_ERRORS, Circuit
 
 logger = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class Sender:
                 self.wait_for(get_channel_layer().group_send(group, message))
         except OperationalError:
             pass  # it did not answer a moment ago
-        except NO_ANSWER as error:
+        except BROKER_ERRORS as error:
             self.log(error)
 
     def wait_for(self, sending: Coroutine[None, None, None]) -> None:

@@ -9,7 +9,7 @@ from apps.live.pushing import push
 from apps.notifications.models import Notification
 from apps.notifications.services import count_unread
 from apps.notifications.signals import announced, notified
-from durable.tasks.progress import Progress, progressed
+from durable.api import Progress, progressed
 
 
 @receiver(notified)

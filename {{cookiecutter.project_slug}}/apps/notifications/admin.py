@@ -4,11 +4,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.notifications.models import Notification
-from durable.admin_helpers import LongListAdmin
+from durable.api import LargeTableAdmin
 
 
 @admin.register(Notification)
-class NotificationAdmin(LongListAdmin):
+class NotificationAdmin(LargeTableAdmin):
     """Notifications: nobody writes or edits one; they may be deleted, so that their user may be."""
 
     list_display = ("title", "user", "kind", "created_at", "read_at")

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from apps.notifications.models import Notification
-from durable.tasks.base import Task
+from durable.api import Task
 
 logger = structlog.get_logger(__name__)
 

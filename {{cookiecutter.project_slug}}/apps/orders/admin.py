@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.orders.models import Order, OrderLine, Product
-from durable.admin_helpers import LongListAdmin
+from durable.api import LargeTableAdmin
 
 
 class ProductForm(forms.ModelForm):
@@ -65,7 +65,7 @@ class OrderLineInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(Order)
-class OrderAdmin(ReadOnly, LongListAdmin):
+class OrderAdmin(ReadOnly, LargeTableAdmin):
     """Orders."""
 
     list_display = ("__str__", "customer", "state", "reject_reason", "total", "created_at")

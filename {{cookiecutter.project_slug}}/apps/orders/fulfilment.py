@@ -11,7 +11,7 @@ from django.db.models import F
 from apps.notifications.services import notify
 from apps.orders import gateway
 from apps.orders.models import CURRENCY, Order, Product
-from durable.mail.api import send_email
+from durable.api import send_email
 
 logger = structlog.get_logger(__name__)
 

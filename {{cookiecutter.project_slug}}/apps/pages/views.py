@@ -5,16 +5,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 
-from durable.health.status import all_checks
-from durable.mail.models import Email
-from durable.tasks.models import FailedTask
+from durable.api import Email, FailedTask, check_all
 
 
 def home(request: HttpRequest) -> HttpResponse:
     """Show what this service is; to its staff (to all in development) also how it does."""
     context: dict[str, object] = {}
     if settings.DEBUG or getattr(request.user, "is_staff", False):
-        checks = all_checks()
+        checks = check_all()
         context = {
             "checks": checks,
             "healthy": all(check.ok for check in checks),

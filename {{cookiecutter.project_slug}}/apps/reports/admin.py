@@ -6,10 +6,10 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.reports.models import Report, Sale, Upload
-from durable.admin_helpers import LongListAdmin
+from durable.api import LargeTableAdmin
 
 
-class ReadOnlyAdmin(LongListAdmin):
+class ReadOnlyAdmin(LargeTableAdmin):
     """Rows that tasks write: nobody adds, edits or deletes one by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -15,7 +15,7 @@ from apps.notifications.services import notify
 from apps.reports.models import Report, ReportPart, Sale
 from apps.reports.telling import tell
 from apps.users.models import User
-from durable.mail.api import send_email
+from durable.api import send_email
 
 logger = structlog.get_logger(__name__)
 

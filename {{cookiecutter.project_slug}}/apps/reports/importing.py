@@ -18,7 +18,7 @@ from apps.notifications.services import notify
 from apps.reports.models import Sale, Upload
 from apps.reports.records import Record, Records, read
 from apps.reports.telling import tell
-from durable.tasks.arguments import printable
+from durable.api import clean_text
 
 LINES_AT_ONCE = 1_000  # lines; a transaction of about 0.1 s, and what a kill makes undone
 MOST_BAD_LINES = 1_000  # lines that are listed; with more, something else is wrong than lines
@@ -82,7 +82,7 @@ def understand(taken: Sequence[Record], columns: Sequence[str], upload: Upload) 
             if record.cells or record.error:
                 step.sales.append(sale_of(record, columns, upload))
         except BadLineError as error:
-            step.bad_lines.append((record.line, printable(str(error))[:LONGEST_REASON]))
+            step.bad_lines.append((record.line, clean_text(str(error))[:LONGEST_REASON]))
     return step
 
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
-from durable.tasks.progress import Progress
+from durable.api import Progress
 
 if TYPE_CHECKING:
     from apps.users.models import User

@@ -16,9 +16,7 @@ from django.utils import timezone
 from apps.notifications.services import notify
 from apps.reports import building, importing
 from apps.reports.models import Job, JobQuerySet, Report, ReportPart, Upload
-from durable.tasks import runs
-from durable.tasks.base import Task
-from durable.tasks.models import FailedTask
+from durable.api import DurableTask, FailedTask, Task, close_connections, row_id
 
 logger = structlog.get_logger(__name__)
 
@@ -36,14 +34,14 @@ class PartsMissingError(Exception):
     """A report is not complete yet."""
 
 
-@shared_task(base=Task, name="reports.import_csv", durable=True)
+@shared_task(base=DurableTask, name="reports.import_csv")
 def import_csv(upload_id: str) -> None:
     """Import what is left of an upload; when the time is up, another run goes on."""
     try:
         importing.run(upload_id)
     except SoftTimeLimitExceeded:
         logger.info("import_goes_on", upload=upload_id)
-        runs.close_connections()  # it may have come in the middle of a statement
+        close_connections()  # it may have come in the middle of a statement
         import_csv.apply_async((upload_id,), **RUN)
 
 
@@ -52,7 +50,7 @@ def start_import(upload: Upload) -> None:
     import_csv.apply_async((str(upload.pk),), task_id=str(upload.pk), **RUN)
 
 
-@shared_task(base=Task, name="reports.build", bind=True, durable=True)
+@shared_task(base=DurableTask, name="reports.build", bind=True)
 def build(self: Task, report_id: str) -> None:
     """Start the parts of a report that are missing, and look again later whether they are there.
 
@@ -93,7 +91,7 @@ def finish(report_id: str) -> None:
     building.finish(report_id)
 
 
-@shared_task(base=Task, name="reports.send_weekly_report", durable=True)
+@shared_task(base=DurableTask, name="reports.send_weekly_report")
 def send_weekly_report() -> None:
     """Build last week's report, which is mailed to the staff when it is there."""
     with transaction.atomic():
@@ -150,11 +148,11 @@ def note_failure(*, sender: Task, task_id: str, **_: object) -> None:
         return
     try:
         # One that has been run again decides no longer, though a message of it may still come.
-        last = FailedTask.objects.filter(pk=runs.row_id(task_id), copy=None).first()
+        last = FailedTask.objects.filter(pk=row_id(task_id), replayed_as=None).first()
         if last:
             fail(model.objects.filter(pk=last.args[0]))
     finally:
-        runs.close_connections()
+        close_connections()
 
 
 @transaction.atomic

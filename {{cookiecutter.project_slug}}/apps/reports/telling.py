@@ -1,7 +1,7 @@
 """Tells who waits how far a job is. The page reads the row, so nothing depends on it."""
 
 from apps.reports.models import Report, Upload
-from durable.tasks.progress import save_progress
+from durable.api import save_progress
 
 
 def tell(job: Upload | Report, message: str) -> None:

@@ -5,7 +5,7 @@ from importlib import import_module
 from celery import shared_task
 from django.conf import settings
 
-from durable.tasks.base import Task
+from durable.api import Task
 
 
 @shared_task(base=Task, name="users.cleanup_sessions")

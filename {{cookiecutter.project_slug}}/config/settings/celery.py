@@ -5,7 +5,7 @@ from typing import Any
 
 from config.queues import (
     LIMIT_MARGIN,
-    RETRY_LONGEST,
+    RETRY_MAX_DELAY,
     ROUTES,
     VISIBILITY_TIMEOUT,
     Limits,
@@ -38,10 +38,10 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 # Temporary errors: pauses double from the first to the longest, each a random part of it. So 20
 # retries last an hour on average, which is longer than most outages.
-TASK_RETRY_FIRST = (
+TASK_RETRY_INITIAL_DELAY = (
     1.0  # second; also how long after its pool process died a durable task comes again
 )
-TASK_RETRY_LONGEST = RETRY_LONGEST
+TASK_RETRY_MAX_DELAY = RETRY_MAX_DELAY
 TASK_LIMIT_MARGIN = LIMIT_MARGIN
 TASK_MAX_RETRIES = 20
 # A durable task's retry comes this much after its row is due, since a worker's clock may run ahead
@@ -51,7 +51,7 @@ TASK_RETRY_MARGIN = timedelta(seconds=1)
 # which the worker's main process notices the limit and ends the task.
 TASK_LEASE_MARGIN = timedelta(seconds=15)
 # Rows of durable tasks that are done: long enough to look at what ran this week.
-TASK_RUN_RETENTION = timedelta(days=env.int("TASK_RUN_RETENTION_DAYS", default=7))
+TASK_RETENTION = timedelta(days=env.int("TASK_RETENTION_DAYS", default=7))
 FAILED_TASK_RETENTION = timedelta(days=env.int("FAILED_TASK_RETENTION_DAYS", default=90))
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # message per process: none waits behind a running task
 # A task continues when the broker's connection is lost; it may run twice, so tasks are idempotent.
@@ -62,7 +62,7 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # KiB until a process is replaced 
 # requeued. The grace period of the deployment is 20 s longer.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.float("WORKER_SOFT_SHUTDOWN_TIMEOUT", default=20.0)
 # Celery opens a database connection per task by default. Here a process keeps its connection, and
-# config/celery.py checks it before each task.
+# the engine checks it before each task.
 CELERY_DB_REUSE_MAX = 1000  # tasks
 CELERY_WORKER_SEND_TASK_EVENTS = False  # events cut throughput to about half
 

@@ -162,8 +162,8 @@ SERVER_EMAIL = env.str("SERVER_EMAIL", default="errors@{{ cookiecutter.domain_na
 EMAIL_LEASE = timedelta(seconds=route_of("mail.deliver_email").hard_limit + EMAIL_TIMEOUT)
 # Doubling from 5 s up to 600 s, with jitter, 50 attempts span five hours on average.
 EMAIL_MAX_ATTEMPTS = env.int("EMAIL_MAX_ATTEMPTS", default=50)
-EMAIL_RETRY_FIRST = timedelta(seconds=5)
-EMAIL_RETRY_LONGEST = timedelta(seconds=600)
+EMAIL_RETRY_INITIAL_DELAY = timedelta(seconds=5)
+EMAIL_RETRY_MAX_DELAY = timedelta(seconds=600)
 # A retry comes this much after its row is due, since a worker's clock may run ahead of the database's.
 EMAIL_RETRY_MARGIN = timedelta(seconds=1)
 EMAIL_RETENTION = timedelta(days=env.int("EMAIL_RETENTION_DAYS", default=90))

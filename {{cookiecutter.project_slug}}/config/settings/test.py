@@ -32,8 +32,8 @@ WHITENOISE_AUTOREFRESH = True  # tests run without collectstatic
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.5  # seconds
 # Short, so that a test can wait for a lease to expire and for a retry.
 EMAIL_LEASE = timedelta(seconds=1)
-EMAIL_RETRY_FIRST = EMAIL_RETRY_MARGIN = TASK_RETRY_MARGIN = timedelta(seconds=0.1)
-TASK_RETRY_FIRST = 0.1
+EMAIL_RETRY_INITIAL_DELAY = EMAIL_RETRY_MARGIN = TASK_RETRY_MARGIN = timedelta(seconds=0.1)
+TASK_RETRY_INITIAL_DELAY = 0.1
 # % if cookiecutter.use_examples
 PAYMENT_GATEWAY_TIMEOUT = (1.0, 1.0)
 # % endif

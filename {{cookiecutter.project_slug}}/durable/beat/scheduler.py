@@ -15,7 +15,6 @@ from typing import Any
 
 import structlog
 from celery.beat import SchedulingError
-from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, close_old_connections, connection, transaction
 from django.db import OperationalError as DatabaseUnreachable
@@ -25,6 +24,7 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
 from durable import heartbeat
+from durable.conf import conf
 from durable.tasks.models import BeatLeader
 
 DECLARED = "Declared in config/schedule.py; changes of the time made here are overwritten."
@@ -65,7 +65,7 @@ def end_transaction_when_idle() -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
-                [f"{settings.BEAT_LEASE.total_seconds():g}s"],
+                [f"{conf.BEAT_LEASE.total_seconds():g}s"],
             )
 
 
@@ -99,7 +99,7 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
         self.leader = ""
         self.outage: Exception | None = None
         super().__init__(*args, **kwargs)
-        self.max_interval = min(self.max_interval, settings.BEAT_LEASE.total_seconds() / 3)
+        self.max_interval = min(self.max_interval, conf.BEAT_LEASE.total_seconds() / 3)
 
     def setup_schedule(self) -> None:
         """Leave the database alone: Beat calls this when it starts, and another may lead."""
@@ -126,15 +126,15 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
                 logger.warning("database_unreachable", error=str(error))
                 self.lose_lead()
                 return float(self.max_interval)
-            return float(settings.BEAT_FOLLOWER_INTERVAL)
+            return float(conf.BEAT_FOLLOWER_INTERVAL)
 
     def has_lead(self) -> bool:
         """Renew the lease, or try to get it."""
-        if self.leads and BeatLeader.objects.renew(self.token, settings.BEAT_LEASE):
+        if self.leads and BeatLeader.objects.renew(self.token, conf.BEAT_LEASE):
             return True
         if self.leads:
             self.lose_lead()
-        if BeatLeader.objects.take(self.token, self.holder, settings.BEAT_LEASE):
+        if BeatLeader.objects.take(self.token, self.holder, conf.BEAT_LEASE):
             self.take_lead()
         else:
             self.follow()
@@ -171,7 +171,7 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
         if self.leads:
             self.leads = False
             with suppress(DatabaseError):  # then the lease runs out
-                BeatLeader.objects.give_back(self.token)
+                BeatLeader.objects.release(self.token)
                 logger.info("beat_gave_lead_back", beat=self.holder)
 
     def declare(self) -> None:
@@ -218,7 +218,7 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
         """Save that an entry was fired, and publish its task: both, or neither."""
         with transaction.atomic():
             end_transaction_when_idle()
-            if not BeatLeader.objects.renew(self.token, settings.BEAT_LEASE):
+            if not BeatLeader.objects.renew(self.token, conf.BEAT_LEASE):
                 raise LeadLostError
             if entry.save():
                 super().apply_entry(entry, producer=producer)

@@ -7,16 +7,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import Any
 
-from celery.signals import beat_init, celeryd_init
-from django.conf import settings
 from django.utils import timezone
-from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from kombu.exceptions import OperationalError
 
-NO_ANSWER = (OperationalError, BatchPublishError, RedisConnectionError, RedisTimeoutError)
+from durable.conf import conf
+from durable.errors import BROKER_ERRORS
 
 
 class Circuit:
@@ -51,7 +47,7 @@ class Circuit:
         token = self.entered.set(True)
         try:
             yield
-        except NO_ANSWER:
+        except BROKER_ERRORS:
             self.open()
             raise
         else:
@@ -81,7 +77,7 @@ class Circuit:
 
     def schedule_trial(self) -> None:
         """Set the time of the next trial; the caller holds the lock."""
-        delay = settings.BROKER_CIRCUIT_RESET if self.reset_after is None else self.reset_after
+        delay = conf.BROKER_CIRCUIT_RESET if self.reset_after is None else self.reset_after
         self.next_trial = time.monotonic() + delay.total_seconds()
 
     def close(self) -> None:
@@ -99,10 +95,3 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
 def disable_circuit_breaker() -> None:
     """Always try to publish in this process: in a worker or Beat no request waits, and a refused retry is lost."""
     circuit.reset_after = timedelta(0)
-
-
-@celeryd_init.connect
-@beat_init.connect
-def on_init(**_: Any) -> None:
-    """Disable the circuit breaker in workers and in Beat."""
-    disable_circuit_breaker()

@@ -13,7 +13,6 @@ from typing import Any
 import kombu
 import structlog
 from celery.app import amqp
-from celery.signals import celeryd_init
 from kombu import connection
 
 from durable import heartbeat
@@ -98,9 +97,3 @@ def set_worker_broker_timeouts(conf: Any) -> None:
         "socket_timeout": conf.worker_broker_timeout,
         "health_check_interval": conf.worker_broker_timeout,
     }
-
-
-@celeryd_init.connect
-def on_worker_init(conf: Any, **_: Any) -> None:
-    """Set the worker's time-outs before it connects."""
-    set_worker_broker_timeouts(conf)

@@ -68,7 +68,7 @@ def run(name: str, check: Callable[[], str]) -> Check:
         return Check(name, ok=False, detail=f"{type(error).__name__}: {error}")
 
 
-def all_checks() -> list[Check]:
+def check_all() -> list[Check]:
     """Run every check."""
     return [
         run("Database", check_database),

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST
 
-from durable.admin_helpers import LongListAdmin
+from durable.admin_helpers import LargeTableAdmin
 from durable.mail import api
 from durable.mail.models import Email, EmailAttachment, EmailEvent, Suppression
 from durable.mail.rendering import render
@@ -73,7 +73,7 @@ class TemplateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Email)
-class EmailAdmin(LongListAdmin):
+class EmailAdmin(LargeTableAdmin):
     """Mails: nothing is edited; a mail is sent again, or taken back."""
 
     list_display = ("to", "template", "colored_status", "attempts", "queued_at", "sent_at")
@@ -108,7 +108,7 @@ class EmailAdmin(LongListAdmin):
             "Where it comes from",
             {
                 "classes": ("collapse",),
-                "fields": ("id", "message_id", "key", "related", "copy_of", "correlation_id"),
+                "fields": ("id", "message_id", "key", "related", "resend_of", "correlation_id"),
             },
         ),
     )
@@ -188,7 +188,7 @@ class EmailAdmin(LongListAdmin):
         if not self.has_change_permission(request, email):
             return HttpResponse(status=403)
         try:
-            email = api.send_again(email)
+            email = api.resend(email)
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
@@ -210,7 +210,7 @@ class EmailAdmin(LongListAdmin):
     def send_again(self, request: HttpRequest, chosen: QuerySet[Email]) -> None:
         """The list's action: copies of all that are not under way."""
         ended = chosen.exclude(status__in=Email.UNDER_WAY)
-        sent = [api.send_again(email) for email in ended]
+        sent = [api.resend(email) for email in ended]
         self.message_user(
             request, f"{len(sent)} of {chosen.count()} sent again; the rest is still under way."
         )

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from celery.utils.functional import chunks
-from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.mail.message import sanitize_address
@@ -13,6 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import validate_email
 from django.db import models, transaction
 
+from durable.conf import conf
 from durable.correlation import correlation_id
 from durable.mail.models import Email, EmailAttachment, EmailEvent, Suppression, bare_address
 from durable.mail.rendering import check_templates
@@ -58,14 +58,14 @@ def send_email(
     """
     check_templates(template)
     email = new_email(template, to, context, key)
-    email.from_email = checked_address("from_email", from_email) if from_email else ""
+    email.from_email = validate_address("from_email", from_email) if from_email else ""
     replies = [reply_to] if isinstance(reply_to, str) else reply_to or []
-    email.reply_to = [checked_address("reply_to", address) for address in replies]
-    email.headers = checked_headers(headers or {})
+    email.reply_to = [validate_address("reply_to", address) for address in replies]
+    email.headers = validate_headers(headers or {})
     if related is not None:
         email.related_type = ContentType.objects.get_for_model(related)
         email.related_id = str(related.pk)
-    files = checked_attachments(email, attachments)
+    files = validate_attachments(email, attachments)
 
     with transaction.atomic():
         if key is None:
@@ -113,7 +113,7 @@ def send_emails(
     return count
 
 
-def send_again(email: Email) -> Email:
+def resend(email: Email) -> Email:
     """Queue a copy of a mail whose story has ended, whatever the end; the original stays as it is.
 
     Raises:
@@ -133,7 +133,7 @@ def send_again(email: Email) -> Email:
             related_type=email.related_type,
             related_id=email.related_id,
             correlation_id=correlation_id(),
-            copy_of=email,
+            resend_of=email,
         )
         EmailAttachment.objects.bulk_create(
             EmailAttachment(
@@ -165,8 +165,8 @@ def new_email(template: str, to: str, context: Mapping[str, Any] | None, key: st
         raise ValueError('key: "" names no mail; leave it out for a mail without a key')
     return Email(
         template=template,
-        to=checked_address("to", to),
-        context=checked_json("context", context or {}),
+        to=validate_address("to", to),
+        context=validate_json("context", context or {}),
         key=key,
         correlation_id=correlation_id(),
     )
@@ -186,7 +186,7 @@ def suppress(emails: Sequence[Email]) -> list[Email]:
     return hit
 
 
-def checked_address(argument: str, address: str) -> str:
+def validate_address(argument: str, address: str) -> str:
     """Return `address`, or raise ValueError if no mail could go there, or not to it alone."""
     try:
         validate_email(bare_address(address))
@@ -198,7 +198,7 @@ def checked_address(argument: str, address: str) -> str:
     return address.strip()
 
 
-def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def validate_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers, or raise if one could smuggle in another."""
     for name, value in headers.items():
         if not isinstance(value, str):
@@ -208,7 +208,7 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return dict(headers)
 
 
-def checked_json(argument: str, value: Mapping[str, Any]) -> dict[str, Any]:
+def validate_json(argument: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """Return `value` as JSON gives it back; dates, decimals and UUIDs become strings."""
     try:
         kept: dict[str, Any] = json.loads(json.dumps(dict(value), cls=DjangoJSONEncoder))
@@ -219,13 +219,13 @@ def checked_json(argument: str, value: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def checked_attachments(email: Email, attachments: Iterable[Attachment]) -> list[EmailAttachment]:
+def validate_attachments(email: Email, attachments: Iterable[Attachment]) -> list[EmailAttachment]:
     """Return the rows of the attachments, or raise ValueError if they are too large together."""
     files = [
         EmailAttachment(email=email, name=name, content=content, content_type=content_type)
         for name, content, content_type in attachments
     ]
-    size, largest = sum(len(file.content) for file in files), settings.EMAIL_MAX_ATTACHMENTS_SIZE
+    size, largest = sum(len(file.content) for file in files), conf.EMAIL_MAX_ATTACHMENTS_SIZE
     if size > largest:
         raise ValueError(
             f"attachments: {size:,} bytes together, and {largest:,} are allowed: send a link instead"

@@ -3,14 +3,13 @@
 from functools import partial
 
 import structlog
-from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 
-from durable.leases import persistently
+from durable.conf import conf
+from durable.db import FromNow, retry_until_written
 from durable.mail import connection, rendering, retry_policy
 from durable.mail.models import Email, EmailEvent, Suppression
-from durable.tasks.arguments import printable
+from durable.text import describe_error
 
 logger = structlog.get_logger(__name__)
 Kind = EmailEvent.Kind
@@ -35,15 +34,15 @@ def deliver(email_id: str) -> None:
         Deferred: temporary error; the row is queued again.
         AttemptsUsedUp: temporary error, and no attempt is left; the row is failed.
     """
-    email = Email.objects.claim(email_id, settings.EMAIL_LEASE)
+    email = Email.objects.claim(email_id, conf.EMAIL_LEASE)
     if email is None:
         logger.info("email_not_claimed", email_id=email_id)
         return
     structlog.contextvars.bind_contextvars(email_id=email_id, correlation_id=email.correlation_id)
     note_lost_attempt(email)
-    if email.is_poisonous:
-        give_up(email, f"{email.losses} workers in a row have died with this mail.")
-    if email.attempts > settings.EMAIL_MAX_ATTEMPTS:
+    if email.is_poison:
+        give_up(email, f"{email.crashes} workers in a row have died with this mail.")
+    if email.attempts > conf.EMAIL_MAX_ATTEMPTS:
         give_up(email, email.last_error or "Every worker that tried was lost.")
     if Suppression.objects.filter(address=email.address).exists():
         finish(email, Email.Status.SUPPRESSED, Kind.SUPPRESSED, "The address is suppressed.")
@@ -53,19 +52,19 @@ def deliver(email_id: str) -> None:
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the row has to say so
         handle_error(email, error)
     else:
-        finish(email, Email.Status.SENT, Kind.SENT, message_id=message_id, sent_at=Now())
+        finish(email, Email.Status.SENT, Kind.SENT, message_id=message_id, sent_at=FromNow())
 
 
 def handle_error(email: Email, error: Exception) -> None:
     """Queue the mail again or fail it, as the error asks for."""
-    reason = describe(error)
+    reason = describe_error(error)
     if not retry_policy.is_temporary(error):
         finish(email, Email.Status.FAILED, Kind.FAILED, reason)
         return
-    if email.attempts >= settings.EMAIL_MAX_ATTEMPTS:
+    if email.attempts >= conf.EMAIL_MAX_ATTEMPTS:
         give_up(email, reason)
     delay = retry_policy.delay_after(email.attempts)
-    finish(email, Email.Status.QUEUED, Kind.DEFERRED, reason, next_attempt_at=Now() + delay)
+    finish(email, Email.Status.QUEUED, Kind.DEFERRED, reason, next_attempt_at=FromNow(delay))
     raise Deferred(delay.total_seconds())
 
 
@@ -82,7 +81,7 @@ def finish(
 
     A worker whose lease has run out writes the event only: the row is another's by now.
     """
-    persistently(partial(write, email, status, kind, detail, **values), settings.EMAIL_LEASE)
+    retry_until_written(partial(write, email, status, kind, detail, **values), conf.EMAIL_LEASE)
     logger.info("email_attempt_ended", status=status, attempt=email.attempts, detail=detail)
 
 
@@ -91,7 +90,7 @@ def write(
 ) -> None:
     """Write the outcome and the event in one transaction."""
     with transaction.atomic():
-        if not email.release(status=status, last_error=detail, **values):
+        if not email.finish(status=status, last_error=detail, **values):
             detail = f"{detail} The lease had run out: another worker may have sent it too.".strip()
             logger.warning("email_lease_lost", email_id=str(email.pk), outcome=status)
         email.events.create(kind=kind, attempt=email.attempts, detail=detail)
@@ -103,8 +102,3 @@ def note_lost_attempt(email: Email) -> None:
     if before and not email.events.filter(attempt=before).exists():
         detail = "The worker ended before it could tell the outcome."
         email.events.create(kind=Kind.LOST, attempt=before, detail=detail)
-
-
-def describe(error: Exception) -> str:
-    """Say what the provider said, in one line and no longer than a screen."""
-    return printable(f"{type(error).__name__}: {error}")[:2000]

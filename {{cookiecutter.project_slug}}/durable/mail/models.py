@@ -13,10 +13,10 @@ from django.core.validators import validate_email
 from django.db import models
 from django.db.models import Q
 
-from durable.leases import DurableQuerySet, DurableRow
+from durable.leases import LeasedQuerySet, LeasedRow
 
 
-class Email(DurableRow):
+class Email(LeasedRow):
     """One mail to one recipient."""
 
     class Status(models.TextChoices):
@@ -47,8 +47,8 @@ class Email(DurableRow):
     message_id = models.CharField(max_length=255, blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
     correlation_id = models.CharField(max_length=100, blank=True)
-    copy_of = models.ForeignKey(
-        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="copies"
+    resend_of = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="resends"
     )
     related_type = models.ForeignKey(
         ContentType,
@@ -60,13 +60,13 @@ class Email(DurableRow):
     related_id = models.CharField(max_length=64, blank=True)
     related = GenericForeignKey("related_type", "related_id")
 
-    objects: ClassVar[DurableQuerySet[Email]] = DurableQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[LeasedQuerySet[Email]] = LeasedQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         # Here and not with the fields, for which PostgreSQL gets a second index each, for LIKE.
         constraints = [models.UniqueConstraint(fields=["key"], name="email_by_key")]
         indexes = [
-            *DurableRow.due_indexes("email", "sending"),
+            *LeasedRow.due_indexes("email", "sending"),
             models.Index(fields=["status", "-queued_at"], name="email_by_status"),
             models.Index(fields=["queued_at"], name="email_by_age"),
             models.Index(fields=["related_type", "related_id"], name="email_by_related"),

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.dispatch import receiver
 
 from durable.mail.models import Email, EmailEvent, Suppression, bare_address
-from durable.tasks.arguments import printable
+from durable.text import clean_text
 
 logger = structlog.get_logger(__name__)
 Kind = EmailEvent.Kind
@@ -124,4 +124,4 @@ def fingerprint(event: AnymailTrackingEvent, esp_name: str) -> str:
 def describe(event: AnymailTrackingEvent) -> str:
     """Say what the provider said, no longer than a screen."""
     said = (event.reject_reason, event.description, event.mta_response)
-    return printable(" ".join(dict.fromkeys(str(part) for part in said if part)))[:2000]
+    return clean_text(" ".join(dict.fromkeys(str(part) for part in said if part)))[:2000]

@@ -7,9 +7,10 @@ from datetime import timedelta
 from anymail.exceptions import AnymailAPIError, AnymailConfigurationError
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.utils.time import get_exponential_backoff_interval
-from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.template import TemplateDoesNotExist
+
+from durable.conf import conf
 
 PERMANENT = 500  # SMTP replies from here on
 SERVER_ERROR = 500  # HTTP answers from here on
@@ -75,12 +76,12 @@ def http_status(error: AnymailAPIError) -> int | None:
 def delay_after(attempt: int) -> timedelta:
     """Return how long to wait after the failed attempt of this number, counted from 1.
 
-    Doubles from EMAIL_RETRY_FIRST to EMAIL_RETRY_LONGEST. A random half of it spreads the mails
+    Doubles from EMAIL_RETRY_INITIAL_DELAY to EMAIL_RETRY_MAX_DELAY. A random half of it spreads the mails
     that failed together, so that they do not come back together.
     """
-    longest = settings.EMAIL_RETRY_LONGEST.total_seconds()
+    longest = conf.EMAIL_RETRY_MAX_DELAY.total_seconds()
     doubled = get_exponential_backoff_interval(
-        factor=settings.EMAIL_RETRY_FIRST.total_seconds(),  # type: ignore[arg-type] # any number
+        factor=conf.EMAIL_RETRY_INITIAL_DELAY.total_seconds(),  # type: ignore[arg-type] # any number
         retries=min(attempt - 1, 30),  # beyond, the doubled number only costs time to compute
         maximum=longest,  # type: ignore[arg-type] # any number
     )

@@ -1,4 +1,4 @@
-"""Dead letters in the admin: what failed for good, and what to do about it. And what is periodic."""
+"""Failed tasks and periodic tasks in the admin."""
 
 import json
 from typing import Any
@@ -13,33 +13,33 @@ from django.views.decorators.http import require_POST
 from django_celery_beat.admin import PeriodicTaskAdmin as BeatPeriodicTaskAdmin
 from django_celery_beat.models import PeriodicTask
 
-from durable.tasks import failures
+from durable.requeue import purge
+from durable.tasks.failures import replay
 from durable.tasks.models import FailedTask
-from durable.tasks.tasks import delete_in_slices
 
 
 @admin.register(FailedTask)
 class FailedTaskAdmin(admin.ModelAdmin):
-    """Tasks that have failed for good: to read, to run again, or to discard."""
+    """Tasks that failed for good: read, replay or discard them."""
 
-    list_display = ("name", "last_error", "queue", "attempts", "finished_at", "again")
+    list_display = ("name", "last_error", "queue", "attempts", "finished_at", "replayed")
     list_filter = ("name", "error_type", "queue", "finished_at")
-    list_select_related = ("copy",)
+    list_select_related = ("replayed_as",)
     search_fields = ("=id", "name", "last_error", "=correlation_id")
     ordering = ("-finished_at",)
     show_full_result_count = False  # counting a large table costs more than the page
-    actions = ("run_again", "discard")
+    actions = ("replay", "discard")
     fields = (
         "name",
         "last_error",
         ("first_failed_at", "finished_at"),
         ("queue", "worker"),
-        ("attempts", "losses"),
+        ("attempts", "crashes"),
         "arguments",
         "traceback_text",
         "id",
         "correlation_id",
-        ("copy_of", "again"),
+        ("replay_of", "replayed"),
     )
     readonly_fields = (
         "name",
@@ -49,29 +49,29 @@ class FailedTaskAdmin(admin.ModelAdmin):
         "queue",
         "worker",
         "attempts",
-        "losses",
+        "crashes",
         "arguments",
         "traceback_text",
         "id",
         "correlation_id",
-        "copy_of",
-        "again",
+        "replay_of",
+        "replayed",
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Leave out Django's own deletion, which asks about each row."""
+        """Remove Django's own deletion, which asks about each row."""
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
 
     def get_urls(self) -> list[URLPattern]:
         """Add the button."""
-        view = self.admin_site.admin_view(require_POST(self.run_again_view))
+        view = self.admin_site.admin_view(require_POST(self.replay_view))
         return [
-            path("<uuid:pk>/run-again/", view, name="tasks_failedtask_run_again"),
+            path("<uuid:pk>/replay/", view, name="tasks_failedtask_replay"),
             *super().get_urls(),
         ]
 
@@ -83,45 +83,45 @@ class FailedTaskAdmin(admin.ModelAdmin):
     def traceback_text(self, failed: FailedTask) -> str:
         return format_html("<pre>{}</pre>", failed.traceback)
 
-    @admin.display(description="run again as")
-    def again(self, failed: FailedTask) -> str:
-        copy = getattr(failed, "copy", None)
-        if copy is None:
+    @admin.display(description="replayed as")
+    def replayed(self, failed: FailedTask) -> str:
+        run = getattr(failed, "replayed_as", None)
+        if run is None:
             return ""
-        if copy.status != copy.Status.FAILED:
-            return f"{copy.status}: {copy.pk}"
-        link = reverse("admin:tasks_failedtask_change", args=[copy.pk])
-        return format_html('<a href="{}">failed: {}</a>', link, copy.pk)
+        if run.status != run.Status.FAILED:
+            return f"{run.status}: {run.pk}"
+        link = reverse("admin:tasks_failedtask_change", args=[run.pk])
+        return format_html('<a href="{}">failed: {}</a>', link, run.pk)
 
-    def run_again_view(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """The button: run it again, and say so."""
+    def replay_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Handle the button: replay the task."""
         failed = get_object_or_404(FailedTask, pk=pk)
         if not self.has_change_permission(request, failed):
             return HttpResponse(status=403)
         try:
-            run = failures.run_again(failed)
+            run = replay(failed)
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            self.message_user(request, f"Run again as {run.pk}: {run.status}.", messages.SUCCESS)
+            self.message_user(request, f"Replayed as {run.pk}: {run.status}.", messages.SUCCESS)
         return redirect("admin:tasks_failedtask_change", failed.pk)
 
-    @admin.action(description="Run again", permissions=["change"])
-    def run_again(self, request: HttpRequest, chosen: QuerySet[FailedTask]) -> None:
-        """The list's action: run all that can run again, and say what cannot."""
+    @admin.action(description="Replay", permissions=["change"])
+    def replay(self, request: HttpRequest, chosen: QuerySet[FailedTask]) -> None:
+        """Replay the selected tasks, and report those that cannot be."""
         count = 0
         for failed in chosen.defer("traceback").iterator():
             try:
-                failures.run_again(failed)
+                replay(failed)
                 count += 1
             except ValueError as error:
                 self.message_user(request, str(error), messages.WARNING)
-        self.message_user(request, f"{count} of {chosen.count()} run again.")
+        self.message_user(request, f"{count} of {chosen.count()} replayed.")
 
     @admin.action(description="Discard", permissions=["delete"])
     def discard(self, request: HttpRequest, chosen: QuerySet[FailedTask]) -> None:
-        """The list's action: forget what nobody needs any more."""
-        self.message_user(request, f"{sum(delete_in_slices(chosen))} discarded.")
+        """Delete the selected tasks."""
+        self.message_user(request, f"{purge(chosen)} discarded.")
 
 
 admin.site.unregister(PeriodicTask)
@@ -129,12 +129,12 @@ admin.site.unregister(PeriodicTask)
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(BeatPeriodicTaskAdmin):  # type: ignore[misc]
-    """Beat's own, without the script in its page: the Content-Security-Policy lets none run there."""
+    """Beat's own, without the script in its page, which the Content-Security-Policy blocks."""
 
     change_form_template = None
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Leave out what changes or runs an entry for who may only look; Beat's own asks nobody."""
+        """Remove the actions that change or run an entry for view-only users; Beat's own does not ask."""
         actions: dict[str, Any] = super().get_actions(request)
         if self.has_change_permission(request):
             return actions

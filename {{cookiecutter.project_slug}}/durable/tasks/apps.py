@@ -9,13 +9,9 @@ class TasksConfig(AppConfig):
     name = "durable.tasks"
 
     def ready(self) -> None:
-        # Shared tasks belong to this Celery app, whoever calls them. Were it imported by the package
-        # `config`, it would choose the settings before wsgi.py and asgi.py can.
+        # Shared tasks belong to this Celery app, whichever process calls them. If the package `config`
+        # imported it, it would choose the settings before wsgi.py and asgi.py can.
         import_module("config.celery")
-        for module in (
-            "health.receivers",
-            "tasks.checks",
-            "tasks.failures",
-        ):
-            import_module(f"durable.{module}")
+        for module in ("checks", "outcomes"):
+            import_module(f"durable.tasks.{module}")
         warn_if_kombu_is_untested()

@@ -1,81 +1,70 @@
-"""The base class of every task."""
+"""The base classes of tasks: `Task` lives in the broker, `DurableTask` is a row."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Reject
-from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from requests import exceptions as http
 
 from durable.broker.circuit import circuit
-from durable.tasks import canvas, crashes, runs
-from durable.tasks.arguments import refuse_large, refuse_model_instances, told_arguments
+from durable.conf import conf
+from durable.errors import BROKER_ERRORS, TRANSIENT_ERRORS
+from durable.tasks import canvas, crashes
+from durable.tasks.enqueue import enqueue, has_row
+from durable.tasks.execute import execute
 from durable.tasks.progress import save_progress
+from durable.tasks.redaction import message_reprs
+from durable.tasks.validation import delay_until, validate_arguments, validate_start
 
 logger = structlog.get_logger(__name__)
 
-# What may be over a moment later; all else is a mistake, which no second attempt mends.
-TEMPORARY: tuple[type[Exception], ...] = (
-    ConnectionError,
-    TimeoutError,
-    OperationalError,
-    InterfaceError,
-    BrokerError,
-    RedisConnectionError,
-    RedisTimeoutError,
-    http.ConnectionError,
-    http.Timeout,
+FIRST_FAILED_AT = (
+    "first_failed_at"  # in the header of a plain task's retry: time of the first failure
 )
-# In the header of a plain task that is tried again: when it failed for the first time.
-FIRST_FAILED_AT = "first_failed_at"
 
 
 class Task(DjangoTask):
-    """A task that refuses what the broker cannot keep, and rings without hurting its caller.
+    """A plain task: its message is all there is of it.
 
-    With `durable = True` it is a row, written in the caller's transaction: see durable.tasks.runs.
+    It refuses arguments that the broker cannot keep, retries transient errors, and costs its caller
+    less than a second while the broker does not answer.
     """
 
     abstract = True
-    durable = False
+    durable: ClassVar[bool] = False
     Request = "durable.tasks.request:Request"
-    # Said to whoever wants to run it again from the admin, where that would do nothing.
-    why_not_again = ""
+    # Why a failed task of this kind cannot be replayed, for the operator; empty if it can.
+    no_replay = ""
 
-    # Each pause is a random part of what backoff says, so that what failed together does not
-    # come back together.
-    autoretry_for = TEMPORARY
+    # Each pause is a random part of what backoff gives, so that tasks that failed together do not
+    # return together.
+    autoretry_for = TRANSIENT_ERRORS
     retry_backoff = 1
-    retry_backoff_max = settings.TASK_RETRY_LONGEST
-    max_retries = settings.TASK_MAX_RETRIES
-    default_retry_delay = settings.TASK_RETRY_FIRST  # type: ignore[assignment] # fractions too
+    retry_backoff_max = conf.TASK_RETRY_MAX_DELAY
+    max_retries = conf.TASK_MAX_RETRIES
+    default_retry_delay = conf.TASK_RETRY_INITIAL_DELAY  # type: ignore[assignment] # fractions too
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if cls.durable:
-            # The main process learns of the death and puts the row back; the message is not needed.
-            cls.retry_on_worker_lost = True  # type: ignore[attr-defined] # new in Celery 5.7
+        if vars(cls).get("durable") and "abstract" not in vars(cls):
+            raise TypeError(f"{cls.__name__}: use base=DurableTask instead of durable=True")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task: a durable one from its row, a plain one unless it keeps killing workers."""
+        """Run the task: from its row if its message names one, else with the message's arguments."""
         request = self.request
-        if request.called_directly or request.is_eager or getattr(request, "entered", False):
+        # A worker has entered the task already (Celery's own mark) if the task calls itself.
+        if request.called_directly or request.is_eager or getattr(request, "_protected", False):
             return super().__call__(*args, **kwargs)
-        # From here on, a task that calls itself is a function, and no second run.
-        request.entered = True  # type: ignore[attr-defined] # our own
-        if runs.has_row(request):
-            return runs.execute(self)
-        refuse_large(self.name, args, kwargs)
+        if has_row(request):
+            return execute(self, super().__call__)
+        validate_arguments(self.name, args, kwargs)
         if crashes.is_redelivered(request):
-            crashes.count(self)
+            crashes.count_crash(self)
         return super().__call__(*args, **kwargs)
 
     def apply_async(  # type: ignore[override] # Celery's own options pass through **options
@@ -86,88 +75,76 @@ class Task(DjangoTask):
         eta: datetime | None = None,
         **options: Any,
     ) -> Any:
-        """Publish the task; a durable one is a row at once, and its message follows the commit.
+        """Publish the task.
 
         Args:
             args, kwargs: the task's arguments, JSON only.
             countdown: seconds until it may start.
-            eta: when it may start, instead of `countdown`. A durable task's start may be months
-                away, since it is a column of its row.
+            eta: when it may start, instead of `countdown`.
             options: see Celery's `Task.apply_async`.
 
         Raises:
-            TypeError: an argument is a model instance, or nothing that JSON knows.
-            ValueError: the arguments are too large, the task might not have ended within the
-                broker's visibility time-out, or what follows the task cannot hold.
-            kombu.exceptions.OperationalError: the broker does not answer, or did not a moment ago;
-                not for a durable task.
+            TypeError: an argument is a model instance.
+            ValueError: the arguments are too large, the start is too far away for the broker's
+                visibility time-out, or a durable task follows.
+            kombu.exceptions.OperationalError: the broker does not answer, or did not a moment ago.
         """
-        if self.is_retry_of_row(options):
-            return self.AsyncResult(options["task_id"])  # the row is put back: durable.tasks.runs
+        if is_retry_of_row(self, options):
+            return self.AsyncResult(options["task_id"])  # `on_retry` queues the row again
         args, kwargs = args or (), kwargs or {}
-        self.refuse(args, kwargs, options)
-        if self.durable and not self.app.conf.task_always_eager:
-            run = runs.record(self, args, kwargs, runs.delay_until(eta or countdown), options)
-            return self.AsyncResult(str(run.pk))
-        refuse_distant_start(self, runs.delay_until(eta or countdown))
+        self.validate(args, kwargs, eta or countdown, options)
         start: dict[str, Any] = {"countdown": countdown, "eta": eta}
-        told = told_arguments(self.name, args, kwargs)
+        reprs = message_reprs(self.name, args, kwargs)
         with circuit.publishing():
-            return super().apply_async(args, kwargs, **start, **told | options)
+            return super().apply_async(args, kwargs, **start, **reprs | options)
 
-    def refuse(self, args: Any, kwargs: Any, options: dict[str, Any]) -> None:
-        """Raise for arguments and links that cannot hold; see `apply_async`."""
-        refuse_model_instances(self.name, [*args, *kwargs.values()])
-        refuse_large(self.name, args, kwargs)
-        canvas.refuse_what_cannot_hold(self.name, durable=self.durable, options=options)
-
-    def is_retry_of_row(self, options: dict[str, Any]) -> bool:
-        """Say whether Celery tries again what is run from a row."""
-        return bool(options.get("retries")) and (self.durable or runs.has_row(self.request))
+    def validate(
+        self, args: Any, kwargs: Any, start: datetime | float | None, options: dict[str, Any]
+    ) -> None:
+        """Raise for a call that cannot succeed; see `apply_async`."""
+        validate_arguments(self.name, args, kwargs)
+        canvas.validate_links(self.name, durable=self.durable, options=options)
+        validate_start(self, delay_until(start))
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Ring once the transaction has committed; see `ring`."""
+        """Publish after the current transaction commits; see `apply_async_on_commit`."""
         self.apply_async_on_commit(args, kwargs)
 
     def apply_async_on_commit(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any
     ) -> None:
-        """Do as `delay_on_commit`, with the options of `apply_async`.
+        """Publish after the current transaction commits, and log it if the broker does not answer.
 
-        The arguments are checked at once, so that a mistake fails where it was made.
+        Raises:
+            as `apply_async`, at once, except for an error of the broker.
         """
-        if self.durable:
-            self.apply_async(args, kwargs, **options)
-            return
-        self.refuse(args or (), kwargs or {}, options)
-        refuse_distant_start(self, runs.delay_until(options.get("eta") or options.get("countdown")))
-        transaction.on_commit(partial(self.publish_or_warn, args, kwargs, **options))
+        start = options.get("eta") or options.get("countdown")
+        self.validate(args or (), kwargs or {}, start, options)
+        transaction.on_commit(partial(self.publish_or_log, args, kwargs, **options))
 
-    def ring(self, *args: Any, **kwargs: Any) -> bool:
-        """Publish, and only warn when the broker does not answer.
+    def publish_or_log(self, args: Any = None, kwargs: Any = None, **options: Any) -> bool:
+        """Publish the task, and log it if the broker does not answer.
 
-        For tasks that a row and a sweeper stand behind: there a lost message costs time, not
-        work, so the caller goes on. Returns whether the message was published.
+        For a task that only wakes a worker for rows: a lost message costs time, and no work.
+
+        Returns:
+            whether the message was published.
         """
-        return self.publish_or_warn(args, kwargs)
-
-    def publish_or_warn(self, args: Any, kwargs: Any, **options: Any) -> bool:
-        """Do as `ring`, with the options of `apply_async`."""
         try:
             self.apply_async(args, kwargs, **options)
-        except BrokerError as error:
+        except BROKER_ERRORS as error:
             logger.warning("broker_unreachable", task=self.name, error=str(error))
             return False
         return True
 
     def retry(self, *args: Any, **options: Any) -> Any:
-        """Come back later, and remember when the task failed first; see Celery's `Task.retry`.
+        """Run again later, and remember when the task failed first; see Celery's `Task.retry`.
 
-        Celery drops the message of a task whose retry cannot be published. While the broker does
-        not answer, it goes back to its queue instead. A durable task ends here even with
-        `throw=False`, since its row is either put back or done.
+        Celery drops a task whose retry cannot be published. Here its message goes back to the queue
+        while the broker does not answer. A task with a row always ends here, also with
+        `throw=False`: its row is either queued again or done.
         """
-        if runs.has_row(self.request):
+        if has_row(self.request):
             options["throw"] = True
         first = {FIRST_FAILED_AT: timezone.now().isoformat()}
         try:
@@ -175,7 +152,7 @@ class Task(DjangoTask):
         except self.MaxRetriesExceededError as error:
             if options.get("exc"):
                 raise
-            # Celery's own text tells the arguments, and with them their secrets.
+            # Celery's own text holds the arguments, and with them their secrets.
             text = f"{self.name}: attempt {self.request.retries + 1} was the last"
             raise self.MaxRetriesExceededError(text) from error.__context__
         except Reject as reject:
@@ -186,39 +163,75 @@ class Task(DjangoTask):
         """Run another task in place of the running one; see Celery's `Task.replace`.
 
         Raises:
-            TypeError: the running task is durable. The other one would have its id, and so no row.
+            TypeError: the running task has a row. The other task would get its id, and no row.
         """
-        if self.durable or runs.has_row(self.request):
+        if has_row(self.request):
             raise TypeError(f"{self.name}: a durable task is not replaced: chain the tasks instead")
         return super().replace(sig)
 
     def report_progress(
         self, done: int, total: int, message: str = "", *, user_id: int | None = None
     ) -> None:
-        """Tell how far the running task is.
+        """Report the progress of the running task.
 
         Args:
-            done, total: in whatever unit the task counts.
-            message: what a person waiting should read.
-            user_id: who waits for it, and sees it move.
+            done, total: in any unit that the task counts in.
+            message: for the person who waits.
+            user_id: the user who waits, and sees it move.
         """
         save_progress(str(self.request.id), done, total, message, user_id=user_id)
 
 
-def refuse_distant_start(task: Task, delay: timedelta) -> None:
-    """Raise ValueError for a start that the broker might hand out again before the task has ended.
+class DurableTask(Task):
+    """A task that is a row, written in the caller's transaction: no dead worker, no empty Redis loses it.
 
-    What waits in a worker is as unacknowledged as what runs there. The pause before a retry always
-    fits: see VISIBILITY_TIMEOUT in config/queues.py.
+    `@shared_task(base=DurableTask, name="orders.charge")`
     """
-    visibility = settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
-    fitting = visibility - (task.time_limit or 0) - settings.TASK_LIMIT_MARGIN
-    pause = settings.TASK_RETRY_LONGEST + settings.TASK_RETRY_MARGIN.total_seconds()
-    longest = max(fitting, pause)
-    if delay.total_seconds() > longest:
-        raise ValueError(
-            f"{task.name}: a start in {timedelta(seconds=round(delay.total_seconds()))} is too far "
-            f"away: {timedelta(seconds=round(longest))} is the longest that fits into the broker's "
-            "visibility time-out, after which Redis hands the task out again: make it durable, then "
-            "the start is a column of its row"
-        )
+
+    abstract = True
+    durable = True
+    # The main process learns of the crash and queues the row; the message is not needed.
+    retry_on_worker_lost = True
+
+    def apply_async(  # type: ignore[override] # as in Task
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        countdown: float | None = None,
+        eta: datetime | None = None,
+        **options: Any,
+    ) -> Any:
+        """Write the task's row now, in the current transaction; its message follows the commit.
+
+        Args:
+            args, kwargs: the task's arguments, JSON only.
+            countdown: seconds until it may start.
+            eta: when it may start, instead of `countdown`; may be months away.
+            options: see Celery's `Task.apply_async`.
+
+        Raises:
+            TypeError: an argument is no JSON.
+            ValueError: an argument is one that the database cannot hold or too large, or a plain task
+                follows.
+        """
+        if self.app.conf.task_always_eager or is_retry_of_row(self, options):
+            return super().apply_async(args, kwargs, countdown, eta, **options)
+        args, kwargs = args or (), kwargs or {}
+        canvas.validate_links(self.name, durable=True, options=options)
+        run = enqueue(self, args, kwargs, delay_until(eta or countdown), options)
+        return self.AsyncResult(str(run.pk))
+
+    def apply_async_on_commit(  # type: ignore[override] # as in Task
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> None:
+        """Write the row now: it commits, or rolls back, with the current transaction."""
+        self.apply_async(args, kwargs, **options)
+
+    def replace(self, sig: Any) -> Any:
+        """Refuse: see `Task.replace`."""
+        raise TypeError(f"{self.name}: a durable task is not replaced: chain the tasks instead")
+
+
+def is_retry_of_row(task: Task, options: dict[str, Any]) -> bool:
+    """Whether Celery retries a task that runs from a row."""
+    return bool(options.get("retries")) and has_row(task.request)

@@ -1,7 +1,7 @@
-"""What follows a task: chains, links, groups and chords, and which of them can be durable.
+"""Chains, links, groups and chords: which of them can be durable.
 
-A durable task's row keeps the signatures that follow it, each with an id of its own. Should the
-task run twice, what follows it is published twice with the same id, and so makes one row.
+A durable task's row stores the signatures that follow it, each with an id of its own. If the task
+runs twice, its links are published twice with the same id, which makes one row each.
 """
 
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from typing import Any
 from celery import current_app
 from celery.utils import uuid
 
-# Options of a message that its row has to keep, so that it can be published again.
-KEPT = (
+# The options of a message that its row stores, so that the message can be published again.
+STORED = (
     "chain",
     "link",
     "link_error",
@@ -25,59 +25,59 @@ KEPT = (
 )
 
 
-def listed(value: Any) -> list[Any]:
-    """Return what Celery takes as one signature or a list of them as a list."""
+def as_list(value: Any) -> list[Any]:
+    """Return a list of signatures; Celery takes one signature, too."""
     if not value:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def following(options: dict[str, Any]) -> list[Any]:
+def links_of(options: dict[str, Any]) -> list[Any]:
     """Return the signatures that follow a task with these options."""
-    return [link for name in ("chain", "link", "link_error") for link in listed(options.get(name))]
+    return [link for name in ("chain", "link", "link_error") for link in as_list(options.get(name))]
 
 
-def names_in(signature: Any) -> Iterator[str]:
-    """Yield the names of all tasks in a signature, however deep."""
+def task_names(signature: Any) -> Iterator[str]:
+    """Yield the names of all tasks in a signature, at any depth."""
     name, kwargs = signature["task"], signature.get("kwargs") or {}
     if name in {"celery.chain", "celery.group"}:
         parts = kwargs["tasks"]
     else:
         yield name
-        parts = [*listed(kwargs["header"]), kwargs["body"]] if name == "celery.chord" else []
+        parts = [*as_list(kwargs["header"]), kwargs["body"]] if name == "celery.chord" else []
     for part in parts:
-        yield from names_in(part)
+        yield from task_names(part)
 
 
 def is_durable(name: str) -> bool:
-    """Say whether the task of this name is durable."""
+    """Whether the named task is durable."""
     return bool(getattr(current_app.tasks.get(name), "durable", False))
 
 
-def refuse_what_cannot_hold(task: str, *, durable: bool, options: dict[str, Any]) -> None:
-    """Raise ValueError for links that would break what `durable` promises.
+def validate_links(task: str, *, durable: bool, options: dict[str, Any]) -> None:
+    """Raise ValueError for links that would break the promise of a durable task.
 
-    A chord counts its parts in the result backend. A part that ran twice would be counted twice,
-    and a plain link that the broker lost would never ring for the durable one behind it.
+    A chord counts its parts in the result backend, so a part that runs twice is counted twice. A
+    plain link that the broker loses would never start the durable link behind it.
     """
-    names = [name for signature in following(options) for name in names_in(signature)]
+    names = [name for signature in links_of(options) for name in task_names(signature)]
     chord = options.get("chord")
-    if chord and (durable or any(map(is_durable, names_in(chord)))):
+    if chord and (durable or any(map(is_durable, task_names(chord)))):
         raise ValueError(
             f"{task}: a chord cannot hold durable tasks, since a part that runs twice is counted "
-            "twice: let each part write a row, and the last one that finds all rows go on"
+            "twice: let each part write a row, and let the last one that finds all rows continue"
         )
     for name in names:
         if (name == "celery.chord" and durable) or is_durable(name) != durable:
-            kind, other = ("durable", "not") if durable else ("not durable", "durable")
+            kind, other = ("durable", "plain") if durable else ("plain", "durable")
             raise ValueError(
-                f"{task}: is {kind}, and {name}, which follows it, is {other}: one that is lost "
-                "would take the rest with it: make all tasks of a chain durable, or none"
+                f"{task} is {kind}, and {name}, which follows it, is {other}: a lost link loses "
+                "the rest of the chain: make all tasks of a chain durable, or none"
             )
 
 
-def kept_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that a row keeps; every signature in them has an id from now on."""
-    for signature in following(options):
+def stored_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that a row stores; every signature in them gets an id."""
+    for signature in links_of(options):
         signature["options"].setdefault("task_id", uuid())
-    return {name: options[name] for name in KEPT if options.get(name) is not None}
+    return {name: options[name] for name in STORED if options.get(name) is not None}

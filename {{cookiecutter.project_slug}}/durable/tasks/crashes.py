@@ -1,7 +1,7 @@
-"""Messages of plain tasks that came again: counted, so that one that kills its workers stops.
+"""Counts how often a plain task's worker died, so that a task that kills its workers stops.
 
-Redis says that a message was delivered before, and not how often. So a plain task gets a row when
-its message comes again; it goes when the task ends. A durable task's row counts by itself.
+Redis marks a message that was delivered before, but not how often. So a plain task gets a row when
+its message is delivered again; the row goes when the task ends.
 """
 
 from typing import Any
@@ -9,70 +9,55 @@ from typing import Any
 import structlog
 from django.db import DatabaseError
 
-from durable.leases import MOST_LOSSES, WorkersLostError
-from durable.tasks import runs
-from durable.tasks.arguments import kept_arguments
-from durable.tasks.models import TaskRun
+from durable.errors import PoisonTaskError
+from durable.leases import MAX_CRASHES
+from durable.tasks.enqueue import row_id
+from durable.tasks.models import CrashCount
 
 logger = structlog.get_logger(__name__)
 
-GIVEN_BACK = {"given_back": True}
-
 
 def is_redelivered(request: Any) -> bool:
-    """Say whether a plain task's message was delivered before."""
+    """Whether a plain task's message was delivered before."""
     return bool((request.delivery_info or {}).get("redelivered"))
 
 
-def count(task: Any) -> None:
-    """Count that the message of the running plain task came again.
+def count_crash(task: Any) -> None:
+    """Count that the message of the running plain task was delivered again.
 
     Raises:
-        WorkersLostError: it came once too often.
+        PoisonTaskError: its workers have died MAX_CRASHES times.
     """
     try:
-        losses = counted(row_of(task.name, task.request))
+        crashes = counted(task)
     except DatabaseError as error:  # a task that needs no database runs without one
-        logger.warning("redelivery_not_counted", task=task.name, error=str(error))
+        logger.warning("crash_not_counted", task=task.name, error=str(error))
         return
-    if losses >= MOST_LOSSES:
-        raise WorkersLostError(f"{losses} workers in a row have died with this task")
+    if crashes >= MAX_CRASHES:
+        raise PoisonTaskError(f"{crashes} workers in a row have died with this task")
 
 
-def counted(row: TaskRun) -> int:
-    """Count the loss of a worker, unless that has given the message back; return how many were lost."""
-    if row.options:
-        row.options = {}
-    else:
-        row.losses += 1
-    row.save(update_fields=["losses", "options"])
-    return row.losses
+def counted(task: Any) -> int:
+    """Count a crash, unless the last worker has released the message; return all crashes."""
+    row, _new = CrashCount.objects.get_or_create(
+        task_id=row_id(task.request.id), defaults={"name": task.name}
+    )
+    row.crashes += not row.released
+    row.released = False
+    row.save()
+    return row.crashes
 
 
-def note_given_back(name: str, request: Any) -> None:
-    """Remember that a worker stops in peace, so that its message does not count when it comes again."""
-    row = row_of(name, request)
-    row.options = GIVEN_BACK
-    row.save(update_fields=["options"])
+def record_release(name: str, request: Any) -> None:
+    """Record that a worker stops in good order, so that the next delivery is no crash."""
+    CrashCount.objects.update_or_create(
+        task_id=row_id(request.id),
+        defaults={"released": True},
+        create_defaults={"name": name, "released": True},
+    )
 
 
 def forget(request: Any) -> None:
-    """Drop the row of a message that came again, since its task has ended well."""
+    """Delete the count of a message that was delivered again: its task has ended."""
     if is_redelivered(request):
-        TaskRun.objects.filter(
-            pk=runs.row_id(request.id), status=TaskRun.Status.REDELIVERED
-        ).delete()
-
-
-def row_of(name: str, request: Any) -> TaskRun:
-    """Return the row of a plain task's message, made if there is none."""
-    row, _made = TaskRun.objects.get_or_create(
-        id=runs.row_id(request.id),
-        defaults={
-            "name": name,
-            "status": TaskRun.Status.REDELIVERED,
-            "queue": runs.queue_of(request),
-            **kept_arguments(name, request.args, request.kwargs),
-        },
-    )
-    return row
+        CrashCount.objects.filter(task_id=row_id(request.id)).delete()

@@ -1,4 +1,4 @@
-"""Tasks that left a row behind."""
+"""The engine's rows: runs of tasks, crash counts of plain tasks, and the leading Beat."""
 
 from __future__ import annotations
 
@@ -7,16 +7,44 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
-from durable.leases import DurableQuerySet, DurableRow
-from durable.tasks.arguments import MASKED, masked_arguments
+from durable.db import FromNow
+from durable.leases import LeasedQuerySet, LeasedRow
+from durable.tasks.redaction import REDACTED, redacted_arguments
+from durable.text import clean_text, describe_error
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
 
-class TaskRun(DurableRow):
+class TaskRunQuerySet(LeasedQuerySet["TaskRun"]):
+    """Changes of state by a process that holds no lease token: a main process, or an operator's."""
+
+    def held_by(self, worker: str) -> TaskRunQuerySet:
+        """Rows that a worker runs."""
+        return self.filter(status=TaskRun.Status.RUNNING, worker=worker)
+
+    def requeue(self, **values: Any) -> bool:
+        """Queue a row again; return whether there was one."""
+        queued = {"status": TaskRun.Status.QUEUED, "lease_token": None, "lease_until": None}
+        return self.update(**queued | values) == 1
+
+    def fail(self, error_type: str, reason: str, **values: Any) -> bool:
+        """Fail a row; return whether there was one."""
+        failed = {
+            "status": TaskRun.Status.FAILED,
+            "error_type": clean_text(error_type)[:255],
+            "last_error": reason,
+            "lease_token": None,
+            "lease_until": None,
+            "first_failed_at": Coalesce("first_failed_at", Now()),
+            "finished_at": Now(),
+        }
+        return self.update(**failed | values) == 1
+
+
+class TaskRun(LeasedRow):
     """One run of a task; its id is the task's id."""
 
     class Status(models.TextChoices):
@@ -24,8 +52,6 @@ class TaskRun(DurableRow):
         RUNNING = "running"
         DONE = "done"
         FAILED = "failed"
-        # A plain task's: its message came again, so whoever had it may have died with it.
-        REDELIVERED = "redelivered"
 
     CLAIMED: ClassVar[str] = Status.RUNNING
 
@@ -44,41 +70,55 @@ class TaskRun(DurableRow):
     correlation_id = models.CharField(max_length=100, blank=True)
     first_failed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
-    copy_of = models.OneToOneField(
-        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="copy"
+    replay_of = models.OneToOneField(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="replayed_as"
     )
 
-    objects: ClassVar[DurableQuerySet[TaskRun]] = DurableQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[TaskRunQuerySet] = TaskRunQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         indexes = [
-            *DurableRow.due_indexes("taskrun", "running"),
+            *LeasedRow.due_indexes("taskrun", "running"),
             models.Index(fields=["status", "-finished_at"], name="taskrun_by_status"),
         ]
 
     def __str__(self) -> str:
         return f"{self.name} [{self.id}]"
 
+    def mark_done(self) -> bool:
+        """Write that the task is done; False if another worker has claimed the row."""
+        return self.finish(status=self.Status.DONE, last_error="", finished_at=FromNow())
+
+    def mark_retrying(self, delay: timedelta, error: object, **values: Any) -> bool:
+        """Queue the row for its next attempt; False if another worker has claimed it."""
+        return self.finish(
+            status=self.Status.QUEUED,
+            next_attempt_at=FromNow(delay),
+            last_error=describe_error(error),
+            first_failed_at=self.first_failed_at or FromNow(),
+            **values,
+        )
+
     @property
     def shown_arguments(self) -> dict[str, Any]:
-        """The arguments for people: whatever stands under a secret's name is hidden."""
-        return masked_arguments(self.name, self.args, self.kwargs)
+        """The arguments for people, with every secret redacted."""
+        return redacted_arguments(self.name, self.args, self.kwargs)
 
     @property
     def lacks_secrets(self) -> bool:
-        """Whether a secret among its arguments, or of what follows, was not kept: it cannot run again."""
-        return MASKED in str([self.args, self.kwargs, self.options])
+        """Whether a secret among the arguments or links was not stored, so that it cannot be replayed."""
+        return REDACTED in str([self.args, self.kwargs, self.options])
 
 
 class FailedTaskManager(models.Manager["FailedTask"]):
-    """Sees only what failed for good."""
+    """Sees only tasks that failed for good."""
 
     def get_queryset(self) -> models.QuerySet[FailedTask]:
         return super().get_queryset().filter(status=TaskRun.Status.FAILED)
 
 
 class FailedTask(TaskRun):
-    """A dead letter: a task that has failed for good."""
+    """A task that failed for good."""
 
     objects: ClassVar[FailedTaskManager] = FailedTaskManager()  # type: ignore[assignment]
 
@@ -86,16 +126,32 @@ class FailedTask(TaskRun):
         proxy = True
 
 
+class CrashCount(models.Model):
+    """How many workers died with one plain task. A durable task's row counts by itself."""
+
+    task_id = models.UUIDField(primary_key=True, editable=False)
+    name = models.CharField(max_length=255)
+    crashes = models.PositiveIntegerField(default=0)
+    released = models.BooleanField(
+        default=False,
+        help_text="Its last worker returned the message: the next delivery is no crash.",
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} [{self.task_id}]: {self.crashes}"
+
+
 class BeatLeaderQuerySet(models.QuerySet["BeatLeader"]):
-    """The lead among Beats: each change is one conditional UPDATE, by the database's clock."""
+    """Leader election among Beats: each change is one conditional UPDATE, by the database's clock."""
 
     def take(self, token: uuid.UUID, holder: str, lease: timedelta) -> bool:
         """Become the leader.
 
         Args:
-            token: what only this Beat knows.
-            holder: which Beat this is, for people.
-            lease: how long nobody else may lead.
+            token: known to this Beat only.
+            holder: the name of this Beat, for people.
+            lease: how long no other Beat can lead.
 
         Returns:
             False if another Beat leads.
@@ -107,16 +163,16 @@ class BeatLeaderQuerySet(models.QuerySet["BeatLeader"]):
         )
 
     def renew(self, token: uuid.UUID, lease: timedelta) -> bool:
-        """Stay the leader; False if another Beat has been it meanwhile."""
+        """Stay the leader; False if another Beat has taken over."""
         return self.filter(token=token).update(lease_until=Now() + lease) == 1
 
-    def give_back(self, token: uuid.UUID) -> None:
+    def release(self, token: uuid.UUID) -> None:
         """Stop being the leader, so that another Beat need not wait for the end of the lease."""
         self.filter(token=token).update(token=None, holder="")
 
 
 class BeatLeader(models.Model):
-    """The one row that says which Beat fires."""
+    """The one row that names the leading Beat, which sends all periodic tasks."""
 
     ONLY: ClassVar[int] = 1
 
@@ -128,4 +184,4 @@ class BeatLeader(models.Model):
     objects: ClassVar[BeatLeaderQuerySet] = BeatLeaderQuerySet.as_manager()  # type: ignore[assignment]
 
     def __str__(self) -> str:
-        return self.holder or "nobody"
+        return self.holder or "no leader"

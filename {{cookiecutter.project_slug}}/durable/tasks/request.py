@@ -11,20 +11,23 @@ from django.db import DatabaseError
 from django.db.models.functions import Now
 from kombu.exceptions import DecodeError
 
-from durable.tasks import crashes, runs
+from durable.db import close_connections
+from durable.tasks import crashes
+from durable.tasks.enqueue import has_row, row_id
+from durable.tasks.models import TaskRun
 
 logger = structlog.get_logger(__name__)
 
 
 class Request(request.Request):
-    """Celery's request, which survives any message, and gives a row back when the worker stops."""
+    """Celery's request, which survives any message and releases its row when the worker stops."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Take a message.
+        """Read a message.
 
         Raises:
-            InvalidTaskError: it has another form than Celery's; any other error ends the worker
-                (Celery 5.7), and the next one too, since the message comes again.
+            InvalidTaskError: its form is not Celery's. Any other error would end the worker (Celery
+                5.7) and the next one, since the message is delivered again.
         """
         try:
             super().__init__(*args, **options)
@@ -32,22 +35,22 @@ class Request(request.Request):
             raise InvalidTaskError(f"{type(error).__name__}: {error}") from error
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """Tell that the task took too long; who listens finds the request in the task, as elsewhere."""
-        with self.in_the_task():
+        """Report a time limit; receivers of the signal find the request in the task, as in the pool."""
+        with self.in_task():
             super().on_timeout(soft, timeout)
 
     def on_failure(self, *args: Any, **options: Any) -> Any:
-        """Tell that the task failed, also by rejecting its message; see `on_timeout`."""
-        with self.in_the_task():
+        """Report a failure or a rejection; see `on_timeout`."""
+        with self.in_task():
             return super().on_failure(*args, **options)
 
     @contextmanager
-    def in_the_task(self) -> Iterator[None]:
-        """Let the task have this request, as while it runs."""
+    def in_task(self) -> Iterator[None]:
+        """Give the task this request, as while it runs."""
         try:
             context = self._context  # type: ignore[attr-defined]
         except (LookupError, TypeError, ValueError):
-            yield  # it is of a stranger's message, which Celery settles without
+            yield  # a message of another publisher, for which Celery needs no request
             return
         self.task.request_stack.push(context)
         try:
@@ -59,14 +62,15 @@ class Request(request.Request):
         """End the pool process that runs the task; its message goes back to the queue."""
         super().cancel(*args, **options)
         try:
-            self.give_back()
+            self.release()
         except DatabaseError as error:
-            logger.warning("task_not_given_back", task_id=self.id, error=str(error))
+            logger.warning("task_not_released", task_id=self.id, error=str(error))
 
-    def give_back(self) -> None:
-        """Let the next worker begin at once, and not count this one among those that died."""
-        if runs.has_row(self._context):  # type: ignore[attr-defined]
-            runs.put_back(self, next_attempt_at=Now())
+    def release(self) -> None:
+        """Let the next worker start at once, and do not count a crash."""
+        if has_row(self._context):  # type: ignore[attr-defined]
+            held = TaskRun.objects.filter(pk=row_id(self.id)).held_by(self.hostname)
+            held.requeue(next_attempt_at=Now())
         elif self.time_start:
-            crashes.note_given_back(self.name, self)
-        runs.close_connections()
+            crashes.record_release(self.name, self)
+        close_connections()

@@ -9,7 +9,7 @@ from typing import Any
 from celery import current_app, shared_task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
-from durable.tasks.base import Task
+from durable.tasks.base import DurableTask, Task
 from durable.testing.runlog import ran, record
 
 
@@ -38,7 +38,7 @@ def patience() -> None:
     record(str(current_app.conf.broker_transport_options["socket_timeout"]))
 
 
-@shared_task(base=Task, name="tests.durable", durable=True)
+@shared_task(base=DurableTask, name="tests.durable")
 def durable(name: str, seconds: float = 0) -> str:
     """A durable task that notes its name, and takes as long as it is told."""
     record(name)
@@ -46,21 +46,21 @@ def durable(name: str, seconds: float = 0) -> str:
     return name
 
 
-@shared_task(base=Task, name="tests.durable_link", durable=True)
+@shared_task(base=DurableTask, name="tests.durable_link")
 def durable_link(before: str, name: str) -> str:
     """A durable task that follows another."""
     record(f"{before}+{name}")
     return name
 
 
-@shared_task(base=Task, name="tests.failing", durable=True)
+@shared_task(base=DurableTask, name="tests.failing")
 def failing(password: str = "") -> None:
     """A durable task that fails for good."""
     record("failing")
     raise ZeroDivisionError("nothing to divide by")
 
 
-@shared_task(base=Task, name="tests.flaky", durable=True)
+@shared_task(base=DurableTask, name="tests.flaky")
 def flaky(failures: int) -> None:
     """A durable task that fails for now, as often as it is told."""
     record("flaky")
@@ -68,7 +68,7 @@ def flaky(failures: int) -> None:
         raise ConnectionError("the other side is away")
 
 
-@shared_task(base=Task, name="tests.deadly", durable=True)
+@shared_task(base=DurableTask, name="tests.deadly")
 def deadly() -> None:
     """A durable task that takes its pool process with it."""
     record("deadly")
@@ -82,7 +82,7 @@ def plain_deadly(name: str = "plain") -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@shared_task(base=Task, name="tests.endless", durable=True)
+@shared_task(base=DurableTask, name="tests.endless")
 def endless() -> None:
     """A durable task that its worker has to end."""
     record("endless")
@@ -100,21 +100,21 @@ def work(self: Any, name: str, seconds: float = 0) -> None:
     record(f"{name} ends")
 
 
-@shared_task(base=Task, name="tests.idle", durable=True)
+@shared_task(base=DurableTask, name="tests.idle")
 def idle() -> None:
     """A durable task that finds nothing to do."""
     record("idle")
     raise Ignore
 
 
-@shared_task(base=Task, name="tests.rejecting", durable=True)
+@shared_task(base=DurableTask, name="tests.rejecting")
 def rejecting() -> None:
     """A durable task that rejects its message."""
     record("rejecting")
     raise Reject("not for me", requeue=False)
 
 
-@shared_task(base=Task, name="tests.nested", durable=True)
+@shared_task(base=DurableTask, name="tests.nested")
 def nested(depth: int) -> None:
     """A durable task that calls itself."""
     record(f"{depth} begins")
@@ -123,7 +123,7 @@ def nested(depth: int) -> None:
     record(f"{depth} ends")
 
 
-@shared_task(bind=True, base=Task, name="tests.paged", durable=True)
+@shared_task(bind=True, base=DurableTask, name="tests.paged")
 def paged(self: Any, page: int, size: int) -> None:
     """A durable task that comes back once for the next page."""
     record(f"page {page} of {size}")
@@ -138,7 +138,7 @@ def far_away(self: Any) -> None:
     self.retry(countdown=365 * 24 * 3600)
 
 
-@shared_task(bind=True, base=Task, name="tests.replaced", durable=True)
+@shared_task(bind=True, base=DurableTask, name="tests.replaced")
 def replaced(self: Any) -> None:
     """A durable task that wants another in its place."""
     self.replace(durable.s("replacement"))

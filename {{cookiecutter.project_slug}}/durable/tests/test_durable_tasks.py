@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django_celery_results.models import TaskResult
 
-from durable.tasks import runs
-from durable.tasks.failures import run_again
+from durable.tasks import enqueue
+from durable.tasks.failures import replay
 from durable.tasks.models import FailedTask, TaskRun
 from durable.tasks.tasks import requeue_stuck_runs
 from durable.testing.workers import wait_until
@@ -64,7 +64,7 @@ def test_a_rolled_back_transaction_runs_nothing(worker):
 
 def test_a_message_that_comes_twice_runs_once(worker):
     result = probes.durable.delay("one")
-    runs.ring(TaskRun.objects.get(pk=result.id))
+    enqueue.publish_or_log(TaskRun.objects.get(pk=result.id))
     marker = probes.durable.delay("marker")
 
     wait_until(has_status(marker, "done"))
@@ -186,8 +186,8 @@ def test_a_task_that_was_revoked_is_not_rung_for_again(worker):
 def test_a_start_months_away_can_be_taken_back():
     result = probes.durable.apply_async(("one",), countdown=90 * 24 * 3600)
 
-    assert runs.cancel(result.id)
-    assert not runs.cancel(result.id)
+    assert enqueue.cancel(result.id)
+    assert not enqueue.cancel(result.id)
 
     assert has_status(result, "failed")()
 
@@ -220,7 +220,7 @@ def test_what_follows_a_plain_task_follows_its_second_run(worker):
     chain(probes.plain_flaky.si(1), probes.tell.si("the rest")).apply_async()
     wait_until(FailedTask.objects.exists)
 
-    run_again(FailedTask.objects.get())
+    replay(FailedTask.objects.get())
 
     wait_until(lambda: probes.ran() == ["plain flaky", "plain flaky", "the rest"])
 
@@ -242,5 +242,5 @@ def test_a_secret_of_a_task_that_gives_up_is_told_nowhere(worker, admin_client, 
     assert "********" in kept["task_args"] + kept["task_kwargs"]
     told = [failed.last_error, failed.traceback, page, str(kept), worker.output()[before:]]
     assert [text for text in told if "sesame" in text] == []
-    with pytest.raises(ValueError, match="was not kept"):
-        run_again(failed)
+    with pytest.raises(ValueError, match="was not stored"):
+        replay(failed)

@@ -48,8 +48,8 @@ def test_only_the_holder_of_the_lease_writes_the_outcome():
     late = Email.objects.claim(pk, -LEASE)
     holder = Email.objects.claim(pk, LEASE)
 
-    assert not late.release(status="failed")
-    assert holder.release(status="sent")
+    assert not late.finish(status="failed")
+    assert holder.finish(status="sent")
 
     row = Email.objects.get(pk=pk)
     assert (row.status, row.lease_token, row.lease_until) == ("sent", None, None)
@@ -60,8 +60,8 @@ def test_only_the_holder_of_the_lease_writes_the_outcome():
     ("messages", "found"), [(0, 4), (2, 3), (9, 1)], ids=["lost", "some are lost", "waiting"]
 )
 def test_the_oldest_rows_are_taken_for_those_without_a_message(messages, found, monkeypatch):
-    monkeypatch.setattr(leases, "REQUEUED_AT_ONCE", 4)
-    monkeypatch.setattr(leases, "REQUEUED_AT_LEAST", 1)
+    monkeypatch.setattr(leases, "REQUEUE_LIMIT", 4)
+    monkeypatch.setattr(leases, "REQUEUE_MINIMUM", 1)
     rows = [make(next_attempt_at=Now() - age * HOUR) for age in (1, 5, 3, 2, 4)]
     oldest_first = [rows[index].pk for index in (1, 4, 2, 3, 0)]
 

@@ -22,7 +22,7 @@ def _mails_stay_where_they_are(
 ) -> None:
     """Ring for no worker, or it would still write about a mail while the rows are cleaned up."""
     if "worker" not in request.fixturenames:
-        monkeypatch.setattr("durable.tasks.base.Task.ring", lambda *_, **__: True)
+        monkeypatch.setattr("durable.tasks.base.Task.publish_or_log", lambda *_, **__: True)
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_a_run_whose_time_is_up_asks_for_another_one(make, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(services, "remind", run_out)
-        patch.setattr(send_reminders, "ring", lambda: rung.append("again"))
+        patch.setattr(send_reminders, "publish_or_log", lambda: rung.append("again"))
         assert send_reminders() == 0
 
     assert rung == ["again"]

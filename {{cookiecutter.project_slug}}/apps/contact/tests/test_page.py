@@ -96,7 +96,7 @@ def test_an_address_that_no_mail_reaches_is_a_mistake_and_not_a_crash(send, monk
         raise ValueError(f"{argument}: {address!r} is not an email address")
 
     # Which addresses these are depends on Python's own parser.
-    monkeypatch.setattr("apps.contact.forms.checked_address", refuse)
+    monkeypatch.setattr("apps.contact.forms.validate_address", refuse)
 
     assert "Enter an address that can be written to." in send().text
 

@@ -12,8 +12,8 @@ from apps.notifications.models import Notification
 from apps.reports import building, importing, services, tasks
 from apps.reports.models import Report, ReportPart, Sale, Upload, UploadChunk
 from apps.reports.tasks import build, import_csv, purge_old
-from durable.tasks import runs
-from durable.tasks.failures import run_again
+from durable.tasks import enqueue
+from durable.tasks.failures import replay
 from durable.tasks.models import FailedTask, TaskRun
 from durable.tasks.progress import get_progress
 from durable.tasks.tasks import requeue_stuck_runs
@@ -128,7 +128,7 @@ def test_a_job_whose_task_fails_for_good_says_so_and_goes_on_when_it_is_run_agai
     told = Notification.objects.get()
     assert (told.user, told.url) == (user, job.get_absolute_url())
     assert told.title == f"Your {'upload' if task is import_csv else 'report'} {job} has failed"
-    assert type(job).objects.begin(run_again(failed).args[0]) == job
+    assert type(job).objects.begin(replay(failed).args[0]) == job
 
 
 @pytest.mark.django_db
@@ -146,7 +146,7 @@ def test_a_report_for_the_staff_fails_without_telling_a_user():
 @pytest.mark.django_db
 def test_a_job_whose_task_was_revoked_says_so(bring):
     upload = bring(1)
-    assert runs.cancel(str(upload.pk))
+    assert enqueue.cancel(str(upload.pk))
 
     signals.task_revoked.send(
         sender=import_csv, request=Context(id=str(upload.pk)), terminated=False, expired=False
@@ -263,7 +263,7 @@ def test_an_import_that_fails_for_good_goes_on_when_its_task_is_run_again(worker
     wait_until(lambda: states(upload)() == "failed")
 
     Upload.objects.update(bad_lines=[])
-    run_again(FailedTask.objects.get())
+    replay(FailedTask.objects.get())
 
     wait_until(lambda: states(upload)() == "done")
     assert upload.imported == Sale.objects.count() == 3

@@ -16,7 +16,7 @@ def _no_heartbeat_yet():
 def test_every_check_passes():
     heartbeat()
 
-    assert [check.ok for check in status.all_checks()] == [True, True, True]
+    assert [check.ok for check in status.check_all()] == [True, True, True]
 
 
 def test_a_service_without_beat_names_what_to_start():

@@ -117,7 +117,7 @@ def test_send_again_shows_the_copy(admin_client, make_email):
 
     response = admin_client.post(url("send_again", email))
 
-    copy = Email.objects.get(copy_of=email)
+    copy = Email.objects.get(resend_of=email)
     assert response.url == url("change", copy)
 
 

@@ -6,7 +6,7 @@ import structlog
 from django.template import TemplateDoesNotExist
 
 from durable.mail import api
-from durable.mail.api import cancel, send_again, send_email, send_emails
+from durable.mail.api import cancel, resend, send_email, send_emails
 from durable.mail.models import Email, Suppression
 
 pytestmark = pytest.mark.django_db
@@ -151,9 +151,9 @@ def test_sending_again_makes_a_copy_with_all_that_it_carried():
     )
     Email.objects.filter(pk=email.pk).update(status="failed")
 
-    copy = send_again(email)
+    copy = resend(email)
 
-    assert (copy.status, copy.key, copy.copy_of, copy.context) == (
+    assert (copy.status, copy.key, copy.resend_of, copy.context) == (
         "queued",
         None,
         email,
@@ -165,7 +165,7 @@ def test_sending_again_makes_a_copy_with_all_that_it_carried():
 
 def test_a_mail_under_way_is_not_sent_again(make_email):
     with pytest.raises(ValueError, match="still under way"):
-        send_again(make_email(status="sending"))
+        resend(make_email(status="sending"))
 
 
 @pytest.mark.parametrize(("status", "came_in_time"), [("queued", True), ("sending", False)])

@@ -57,8 +57,8 @@ def test_a_permanent_refusal_fails_at_once(make_email, mailbox):
 
 
 def test_a_temporary_refusal_waits_for_its_time(make_email, mailbox, settings):
-    settings.EMAIL_RETRY_FIRST = HOUR
-    settings.EMAIL_RETRY_LONGEST = HOUR
+    settings.EMAIL_RETRY_INITIAL_DELAY = HOUR
+    settings.EMAIL_RETRY_MAX_DELAY = HOUR
     mailbox.respond = lambda _message: "451 later"
     email = make_email()
 
@@ -112,7 +112,7 @@ def test_a_mail_whose_last_worker_was_lost_is_given_up(make_email, mailbox, sett
 
 
 def test_a_mail_that_has_killed_three_workers_kills_no_fourth(make_email, mailbox):
-    email = make_email(attempts=2, losses=2, status="sending", lease_until=Now() - HOUR)
+    email = make_email(attempts=2, crashes=2, status="sending", lease_until=Now() - HOUR)
 
     with pytest.raises(delivery.AttemptsUsedUp, match="3 workers in a row"):
         delivery.deliver(str(email.pk))

@@ -1,5 +1,4 @@
 import uuid
-from collections import defaultdict
 from datetime import timedelta
 
 from django.db import connection
@@ -7,9 +6,9 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from durable import leases
-from durable.mail import tasks
 from durable.mail.models import Email, EmailEvent
-from durable.mail.tasks import deliver_batch, purge_old_emails, requeue_stuck_emails
+from durable.mail.tasks import deliver_batch, deliver_email, purge_old_emails, requeue_stuck_emails
+from durable.tasks.enqueue import queue_for
 
 HOUR = timedelta(hours=1)
 
@@ -28,8 +27,9 @@ def test_the_sweeper_rings_for_what_is_due_and_unclaimed(make_email, published):
 
 def test_the_sweeper_rings_for_no_more_than_the_queue_misses(make_email, published, monkeypatch):
     old, _waiting = make_email(next_attempt_at=Now() - HOUR), make_email()
-    monkeypatch.setattr(leases, "REQUEUED_AT_LEAST", 0)
-    monkeypatch.setattr(tasks, "queue_lengths", lambda: defaultdict(lambda: 1))
+    monkeypatch.setattr(leases, "REQUEUE_MINIMUM", 0)
+    queue = queue_for(deliver_email.name)
+    monkeypatch.setattr("durable.requeue.queue_lengths", lambda: {queue: 1})
 
     assert requeue_stuck_emails() == 1
     assert published == [("mail.deliver_email", (str(old.pk),))]
@@ -73,7 +73,7 @@ def test_the_purge_reads_nothing_of_the_mails_but_their_keys(make_email, setting
     settings.EMAIL_RETENTION = timedelta(days=1)
     old = make_email(status="sent", queued_at=Now() - timedelta(days=7))
     old.attachments.create(name="a", content=b"a")
-    make_email(copy_of=old)
+    make_email(resend_of=old)
 
     with CaptureQueriesContext(connection) as queries:
         assert purge_old_emails() == 1

@@ -5,16 +5,11 @@ import uuid
 import pytest
 from django.conf import settings
 
-from durable.tasks.arguments import (
-    LARGEST,
-    MASKED,
-    ArgumentsTooLargeError,
-    kept_arguments,
-    masked,
-    masked_arguments,
-)
+from durable.errors import ArgumentsTooLargeError
 from durable.tasks.models import TaskRun
+from durable.tasks.redaction import REDACTED, redact, redacted_arguments, stored_arguments
 from durable.tasks.tasks import heartbeat
+from durable.tasks.validation import MAX_ARGUMENTS_SIZE
 from durable.tests.probes import durable, giving_up, report
 
 FIVE_MEGABYTES = "x" * 5_000_000
@@ -43,14 +38,14 @@ def test_a_durable_task_takes_what_json_gives_back():
 
 
 def test_a_dead_letter_keeps_no_arguments_that_are_too_large():
-    kept = kept_arguments("reports.probe", [FIVE_MEGABYTES], {})
+    kept = stored_arguments("reports.probe", [FIVE_MEGABYTES], {})
 
-    assert len(str(kept)) < LARGEST
-    assert "bytes, not kept" in kept["args"][0]
+    assert len(str(kept)) < MAX_ARGUMENTS_SIZE
+    assert "bytes, not stored" in kept["args"][0]
 
 
 def test_a_dead_letter_keeps_what_postgresql_cannot_hold_in_another_form():
-    kept = kept_arguments("tests.tell", ["a\x00b"], {})
+    kept = stored_arguments("tests.tell", ["a\x00b"], {})
 
     assert kept["args"] == ["a\N{REPLACEMENT CHARACTER}b"]
 
@@ -58,8 +53,8 @@ def test_a_dead_letter_keeps_what_postgresql_cannot_hold_in_another_form():
 @pytest.mark.parametrize(
     ("task", "args", "shown"),
     [
-        ("tests.giving_up", [7, "sesame"], [7, MASKED]),
-        ("tests.giving_up", [7, "sesame", "too many"], [7, MASKED, "too many"]),
+        ("tests.giving_up", [7, "sesame"], [7, REDACTED]),
+        ("tests.giving_up", [7, "sesame", "too many"], [7, REDACTED, "too many"]),
         ("tests.giving_up", "no list", "no list"),
         ("celery.group", [7], [7]),
         ("gone.task", [7], [7]),
@@ -67,23 +62,23 @@ def test_a_dead_letter_keeps_what_postgresql_cannot_hold_in_another_form():
     ids=["by position", "too many", "no list", "without names", "unknown"],
 )
 def test_a_secret_given_by_position_is_hidden_by_its_parameters_name(task, args, shown):
-    assert masked_arguments(task, args, {})["args"] == shown
+    assert redacted_arguments(task, args, {})["args"] == shown
 
 
 @pytest.mark.parametrize(
     ("link", "shown"),
-    [(giving_up.s("sesame"), [MASKED]), (giving_up.si(7, "sesame"), [7, MASKED])],
+    [(giving_up.s("sesame"), [REDACTED]), (giving_up.si(7, "sesame"), [7, REDACTED])],
     ids=["after a result", "without it"],
 )
 def test_a_secret_of_what_follows_is_hidden_too(link, shown):
-    assert masked({"chain": [link]})["chain"][0]["args"] == shown
+    assert redact({"chain": [link]})["chain"][0]["args"] == shown
 
 
 def test_a_process_that_runs_no_worker_knows_all_tasks():
     lines = [
         "import django; django.setup()",
-        "from durable.tasks.arguments import task_named",
-        "print(task_named('users.cleanup_sessions').name, task_named('gone.task'))",
+        "from durable.tasks.redaction import find_task",
+        "print(find_task('users.cleanup_sessions').name, find_task('gone.task'))",
     ]
 
     process = [sys.executable, "-c", "; ".join(lines)]

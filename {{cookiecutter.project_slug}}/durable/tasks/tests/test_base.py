@@ -12,9 +12,10 @@ from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from durable.tasks.base import Task, refuse_distant_start
+from durable.tasks.base import Task
 from durable.tasks.models import TaskRun
 from durable.tasks.tasks import heartbeat
+from durable.tasks.validation import validate_start
 from durable.tests import probes
 
 NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")  # app.what_it_does
@@ -51,10 +52,10 @@ def test_a_start_beyond_the_visibility_time_out_is_refused(start):
 
 
 def test_a_long_task_may_wait_for_as_long_as_a_retry_does_and_no_longer():
-    longest = timedelta(seconds=settings.TASK_RETRY_LONGEST)
+    longest = timedelta(seconds=settings.TASK_RETRY_MAX_DELAY)
 
-    refuse_distant_start(probes.report, longest)
-    with pytest.raises(ValueError, match="0:10:00 is the longest"):
+    validate_start(probes.report, longest)
+    with pytest.raises(ValueError, match="the longest is 0:10:00"):
         probes.report.apply_async(eta=timezone.now() + longest + timedelta(minutes=1))
 
 
@@ -83,7 +84,7 @@ def test_a_broker_that_is_away_raises_when_publishing_and_not_when_ringing(redis
     redis_server.stop()
     started = time.monotonic()
 
-    assert heartbeat.ring() is False
+    assert heartbeat.publish_or_log() is False
     with pytest.raises(OperationalError):
         heartbeat.delay()
     assert time.monotonic() - started < 1
@@ -92,7 +93,7 @@ def test_a_broker_that_is_away_raises_when_publishing_and_not_when_ringing(redis
 def test_a_broker_that_is_away_is_logged_without_the_arguments(redis_server, caplog):
     redis_server.stop()
 
-    assert probes.tell.ring("sesame") is False
+    assert probes.tell.publish_or_log(("sesame",)) is False
 
     assert "broker_unreachable" in caplog.text
     assert "sesame" not in caplog.text

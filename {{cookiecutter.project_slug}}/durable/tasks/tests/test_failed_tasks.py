@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from durable.tasks import tasks
-from durable.tasks.failures import run_again
+from durable.tasks.failures import replay
 from durable.tasks.models import FailedTask, TaskRun
 
 pytestmark = pytest.mark.django_db
@@ -33,47 +33,47 @@ def change(failed):
     return reverse("admin:tasks_failedtask_change", args=[failed.pk])
 
 
-def test_a_second_run_again_is_the_first(fail):
+def test_a_second_replay_is_the_first(fail):
     failed = fail()
 
-    first, second = run_again(failed), run_again(failed)
+    first, second = replay(failed), replay(failed)
 
     assert first == second
-    assert (first.copy_of_id, first.args, first.status) == (failed.pk, ["one"], "queued")
+    assert (first.replay_of_id, first.args, first.status) == (failed.pk, ["one"], "queued")
     assert first.pk != failed.pk
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"name": "gone.task"}, "no task of this name"),
-        ({"kwargs": {"password": "********"}}, "a secret among its arguments was not kept"),
-        ({"options": {"chain": [{"kwargs": {"token": "********"}}]}}, "was not kept"),
+        ({"name": "gone.task"}, "there is no task of this name"),
+        ({"kwargs": {"password": "********"}}, "a secret among its arguments was not stored"),
+        ({"options": {"chain": [{"kwargs": {"token": "********"}}]}}, "was not stored"),
         ({"name": "mail.deliver_email"}, 'use "Send again"'),
     ],
     ids=["unknown", "masked", "masked in what follows", "a mail"],
 )
-def test_what_cannot_run_again_says_why(fail, fields, reason):
+def test_a_task_that_cannot_be_replayed_gives_the_reason(fail, fields, reason):
     with pytest.raises(ValueError, match=reason):
-        run_again(fail(**fields))
+        replay(fail(**fields))
 
 
 def test_what_has_no_queue_goes_where_the_table_says(fail):
     assert (
-        run_again(fail("reports.probe", queue="")).queue
+        replay(fail("reports.probe", queue="")).queue
         == current_app.amqp.router.route({}, "reports.probe")["queue"].name
     )
 
 
-def test_the_button_runs_it_again(fail, admin_client):
+def test_the_button_replays_it(fail, admin_client):
     failed = fail()
 
     page = admin_client.post(
-        reverse("admin:tasks_failedtask_run_again", args=[failed.pk]), follow=True
+        reverse("admin:tasks_failedtask_replay", args=[failed.pk]), follow=True
     )
 
-    assert "Run again as" in page.text
-    assert f"queued: {TaskRun.objects.get(copy_of=failed).pk}" in page.text
+    assert "Replayed as" in page.text
+    assert f"queued: {TaskRun.objects.get(replay_of=failed).pk}" in page.text
 
 
 def test_the_page_hides_secrets_and_shows_the_rest(fail, admin_client):
@@ -92,7 +92,7 @@ def test_the_list_filters_by_task_and_error_and_runs_or_discards(fail, admin_cli
     url = reverse("admin:tasks_failedtask_changelist")
 
     page = admin_client.get(f"{url}?name=tests.flaky&error_type=KeyError").text
-    admin_client.post(url, {"action": "run_again", "_selected_action": [str(other.pk)]})
+    admin_client.post(url, {"action": "replay", "_selected_action": [str(other.pk)]})
     admin_client.post(url, {"action": "discard", "_selected_action": [str(other.pk)]})
 
     assert "KeyError: x" in page
@@ -103,7 +103,7 @@ def test_the_list_filters_by_task_and_error_and_runs_or_discards(fail, admin_cli
 
 @pytest.mark.parametrize("way", ["admin", "command", "purge"])
 def test_what_leaves_is_not_read_and_goes_in_slices(fail, admin_client, monkeypatch, way):
-    monkeypatch.setattr(tasks, "PURGED_AT_ONCE", 2)
+    monkeypatch.setattr("durable.requeue.PURGE_BATCH", 2)
     chosen = [fail(finished_at="2001-01-01T00:00Z", traceback="long").pk for _ in range(5)]
     url = reverse("admin:tasks_failedtask_changelist")
 
@@ -126,27 +126,27 @@ def test_the_command_lists_runs_and_discards(fail, capsys):
     fail("tests.flaky")
 
     call_command("failed_tasks", "list")
-    call_command("failed_tasks", "run", str(failed.pk))
+    call_command("failed_tasks", "replay", str(failed.pk))
     call_command("failed_tasks", "discard", "--name", "tests.flaky")
 
     output = capsys.readouterr().out
     assert "2 failed" in output
-    assert f"{failed.pk} run again as {TaskRun.objects.get(copy_of=failed).pk}: queued" in output
+    assert f"{failed.pk} replayed as {TaskRun.objects.get(replay_of=failed).pk}: queued" in output
     assert "1 discarded" in output
     assert FailedTask.objects.get() == failed
 
 
 def test_the_command_wants_to_know_which(fail):
-    with pytest.raises(CommandError, match="say which"):
+    with pytest.raises(CommandError, match="name the tasks"):
         call_command("failed_tasks", "discard")
     with pytest.raises(CommandError, match="not a valid UUID"):
-        call_command("failed_tasks", "run", "seven")
+        call_command("failed_tasks", "replay", "seven")
 
 
 def test_the_command_says_what_cannot_run(fail, capsys):
     fail("gone.task")
     fail()
 
-    with pytest.raises(CommandError, match="1 run again, 1 cannot"):
-        call_command("failed_tasks", "run", "--all")
-    assert "no task of this name" in capsys.readouterr().err
+    with pytest.raises(CommandError, match="1 replayed, 1 cannot be replayed"):
+        call_command("failed_tasks", "replay", "--all")
+    assert "there is no task of this name" in capsys.readouterr().err

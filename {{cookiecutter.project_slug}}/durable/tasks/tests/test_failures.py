@@ -7,24 +7,24 @@ from django.conf import settings
 from django.db import OperationalError
 
 from durable.tasks import failures
-from durable.tasks.arguments import MASKED, masked
-from durable.tasks.failures import keep, run_again
+from durable.tasks.failures import record_failure, replay
 from durable.tasks.models import FailedTask, TaskRun
+from durable.tasks.redaction import REDACTED, redact
 from durable.tasks.tasks import heartbeat
 
 
 def test_secrets_are_hidden_by_name_at_any_depth():
     arguments = {"user": 1, "auth": [{"API_KEY": "x", "name": "y"}], "password": {"old": "z"}}
 
-    assert masked(arguments) == {
+    assert redact(arguments) == {
         "user": 1,
-        "auth": [{"API_KEY": MASKED, "name": "y"}],
-        "password": MASKED,
+        "auth": [{"API_KEY": REDACTED, "name": "y"}],
+        "password": REDACTED,
     }
 
 
 def test_what_json_cannot_hold_is_kept_as_text():
-    assert "object at" in masked([object()])[0]
+    assert "object at" in redact([object()])[0]
 
 
 @pytest.mark.django_db
@@ -44,7 +44,7 @@ def test_a_failed_task_is_kept_with_its_error(monkeypatch):
 def test_a_task_that_is_done_does_not_become_a_dead_letter():
     done = TaskRun.objects.create(name="tests.durable", status="done")
 
-    keep(str(done.pk), "tests.durable", TimeoutError("too late"), (), {})
+    record_failure(str(done.pk), "tests.durable", TimeoutError("too late"), (), {})
 
     done.refresh_from_db()
     assert (done.status, done.last_error) == ("done", "")
@@ -65,11 +65,13 @@ def test_only_failed_runs_are_dead_letters(admin_client):
 def test_a_run_that_another_worker_has_is_left_to_it():
     held = TaskRun.objects.create(name="tests.durable", status="running", worker="celery@b")
 
-    keep(str(held.pk), "tests.durable", TimeoutError("late"), (), {}, worker="celery@a")
+    record_failure(str(held.pk), "tests.durable", TimeoutError("late"), (), {}, worker="celery@a")
     held.refresh_from_db()
     assert held.status == "running"
 
-    keep(str(held.pk), "tests.durable", TimeoutError("late"), (), {}, worker="celery@b", queue="")
+    record_failure(
+        str(held.pk), "tests.durable", TimeoutError("late"), (), {}, worker="celery@b", queue=""
+    )
     held.refresh_from_db()
     assert held.status == "failed"
 
@@ -78,7 +80,7 @@ def test_a_run_that_another_worker_has_is_left_to_it():
 def test_what_is_known_of_a_dead_letter_is_not_forgotten():
     failed = TaskRun.objects.create(name="x", status="failed", queue="default", worker="celery@a")
 
-    keep(str(failed.pk), "x", TimeoutError("late"), (), {}, worker="", queue="")
+    record_failure(str(failed.pk), "x", TimeoutError("late"), (), {}, worker="", queue="")
 
     failed.refresh_from_db()
     assert (failed.queue, failed.worker) == ("default", "celery@a")
@@ -86,15 +88,15 @@ def test_what_is_known_of_a_dead_letter_is_not_forgotten():
 
 @pytest.mark.django_db(transaction=True)
 def test_a_dead_letter_is_written_though_the_connection_was_lost(monkeypatch):
-    write, errors = failures.write_down, [OperationalError("the connection is closed")]
+    write, errors = failures.write_failure, [OperationalError("the connection is closed")]
 
     def flaky(*args, **values):
         if errors:
             raise errors.pop()
         write(*args, **values)
 
-    monkeypatch.setattr(failures, "write_down", flaky)
-    keep("some-task", "tests.tell", OperationalError("gone"), (), {})
+    monkeypatch.setattr(failures, "write_failure", flaky)
+    record_failure("some-task", "tests.tell", OperationalError("gone"), (), {})
 
     assert FailedTask.objects.get().last_error == "OperationalError: gone"
 
@@ -121,7 +123,7 @@ def test_the_log_of_a_failed_task_does_not_tell_its_arguments():
 def test_links_of_another_form_keep_no_failure_from_being_written(chain):
     request = Context(chain=chain)
 
-    assert failures.what_follows(request) == {}
+    assert failures.links_of(request) == {}
 
 
 @pytest.mark.django_db
@@ -130,6 +132,6 @@ def test_a_durable_tasks_secret_given_by_position_is_hidden_and_it_can_run_again
 
     page = admin_client.get(f"/admin/tasks/failedtask/{failed.pk}/change/").text
 
-    assert MASKED in page
+    assert REDACTED in page
     assert "sesame" not in page
-    assert run_again(failed).args == ["sesame"]
+    assert replay(failed).args == ["sesame"]

@@ -1,5 +1,6 @@
-"""Rows of durable tasks: found when they are due, given back, and deleted in the end."""
+"""Rows of tasks: published again, claimed, released, finished and purged."""
 
+import uuid
 from datetime import timedelta
 from unittest.mock import Mock
 
@@ -10,11 +11,12 @@ from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded, TimeLimitExc
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
-from durable import leases
-from durable.leases import DurableQuerySet, WorkersLostError
+from durable import db, requeue
+from durable.errors import PoisonTaskError
+from durable.leases import LeasedQuerySet
 from durable.mail.tasks import requeue_stuck_emails
-from durable.tasks import crashes, failures, runs
-from durable.tasks.models import TaskRun
+from durable.tasks import crashes, enqueue, execute, failures, outcomes
+from durable.tasks.models import CrashCount, TaskRun
 from durable.tasks.request import Request
 from durable.tasks.tasks import purge_old_runs, requeue_stuck_runs
 from durable.tests import probes
@@ -43,26 +45,25 @@ def run(**fields):
     return TaskRun.objects.create(name="tests.durable", args=["one"], **fields)
 
 
-def test_the_sweeper_rings_for_what_is_due_and_unclaimed(published):
+def test_a_sweep_publishes_rows_that_are_due_and_that_no_worker_has(published):
     forgotten = run()
     lost = run(status="running", lease_until=Now() - HOUR)
     run(status="running", lease_until=Now() + HOUR)
     run(next_attempt_at=Now() + HOUR)
     run(status="done")
-    run(status="redelivered")
 
     assert requeue_stuck_runs() == 2
     assert {task_id for _, task_id in published} == {str(forgotten.pk), str(lost.pk)}
 
 
-def test_the_sweeper_rings_for_no_more_than_each_queue_misses(published, monkeypatch):
+def test_a_sweep_publishes_no_more_than_each_queue_lacks(published, monkeypatch):
     run(queue="default")
-    of_a_queue_of_old = run(queue="renamed")
-    monkeypatch.setattr(leases, "REQUEUED_AT_LEAST", 0)
-    monkeypatch.setattr("durable.tasks.tasks.queue_lengths", lambda: {"default": 1})
+    of_a_former_queue = run(queue="renamed")
+    monkeypatch.setattr("durable.leases.REQUEUE_MINIMUM", 0)
+    monkeypatch.setattr(requeue, "queue_lengths", lambda: {"default": 1})
 
     assert requeue_stuck_runs() == 1
-    assert published == [("tests.durable", str(of_a_queue_of_old.pk))]
+    assert published == [("tests.durable", str(of_a_former_queue.pk))]
 
 
 def test_the_sweepers_query_does_not_read_the_whole_table():
@@ -80,34 +81,35 @@ def test_the_sweepers_query_does_not_read_the_whole_table():
 def test_old_rows_leave_when_their_retention_is_over():
     run(status="done", finished_at=Now() - WEEKS)
     run(status="failed", finished_at=Now() - WEEKS)
-    run(status="redelivered", queued_at=Now() - WEEKS)
+    count = CrashCount.objects.create(task_id=uuid.uuid4(), name="x")
+    CrashCount.objects.filter(pk=count.pk).update(updated_at=Now() - WEEKS)
     failed = run(status="failed", queued_at=Now() - WEEKS, finished_at=Now())
     kept = {
         run(status="queued", queued_at=Now() - WEEKS).pk,
         run(status="done", queued_at=Now() - WEEKS, finished_at=Now()).pk,
         failed.pk,
-        # Else the failed one could be run again, though it has been.
-        run(status="done", finished_at=Now() - WEEKS, copy_of=failed).pk,
+        # Otherwise the failed task could be replayed a second time.
+        run(status="done", finished_at=Now() - WEEKS, replay_of=failed).pk,
     }
 
     assert purge_old_runs() == 3
     assert set(TaskRun.objects.values_list("pk", flat=True)) == kept
 
 
-def test_a_claim_counts_the_workers_that_were_lost():
+def test_a_claim_counts_the_workers_that_died():
     pk = run().pk
 
-    losses = [TaskRun.objects.claim(pk, -HOUR).losses for _ in range(4)]
+    crashes = [TaskRun.objects.claim(pk, -HOUR).crashes for _ in range(4)]
 
-    assert losses == [0, 1, 2, 3]
+    assert crashes == [0, 1, 2, 3]
 
 
-def test_an_outcome_forgets_the_losses():
-    held = TaskRun.objects.claim(run(losses=2).pk, HOUR)
+def test_an_outcome_resets_the_crashes():
+    held = TaskRun.objects.claim(run(crashes=2).pk, HOUR)
 
-    held.release(status="queued")
+    held.finish(status="queued")
 
-    assert TaskRun.objects.get().losses == 0
+    assert TaskRun.objects.get().crashes == 0
 
 
 def request_of(task_id, **fields):
@@ -118,110 +120,111 @@ def request_of(task_id, **fields):
 def redeliver(task_id):
     probes.report.request_stack.push(request_of(task_id))
     try:
-        crashes.count(probes.report)
+        crashes.count_crash(probes.report)
     finally:
         probes.report.request_stack.pop()
 
 
-def test_a_plain_task_is_set_aside_when_its_third_worker_has_died():
+def test_a_plain_task_stops_when_its_third_worker_has_died():
     for _ in range(2):
         redeliver("some-task")
 
-    with pytest.raises(WorkersLostError, match="3 workers in a row"):
+    with pytest.raises(PoisonTaskError, match="3 workers in a row"):
         redeliver("some-task")
 
 
-def test_a_database_that_is_away_holds_no_plain_task_up(monkeypatch):
+def test_a_plain_task_runs_while_the_database_is_away(monkeypatch):
     def away(*_):
         raise DatabaseError("no database")
 
-    monkeypatch.setattr(crashes, "row_of", away)
+    monkeypatch.setattr(crashes, "counted", away)
 
     redeliver("some-task")
 
 
-def test_a_worker_that_stops_in_peace_is_not_counted():
+def test_a_worker_that_stops_in_good_order_is_no_crash():
     for _ in range(5):
-        crashes.note_given_back("reports.probe", request_of("some-task"))
+        crashes.record_release("reports.probe", request_of("some-task"))
         redeliver("some-task")
 
-    assert TaskRun.objects.get().losses == 0
+    assert CrashCount.objects.get().crashes == 0
 
 
-def test_a_task_that_ends_well_is_forgotten():
+def test_the_count_of_a_task_that_ends_is_deleted():
     redeliver("some-task")
 
     crashes.forget(request_of("some-task"))
 
-    assert not TaskRun.objects.exists()
+    assert not CrashCount.objects.exists()
 
 
-def test_a_worker_that_stops_gives_its_rows_back():
+def test_a_worker_that_stops_releases_its_rows():
     held = TaskRun.objects.claim(run().pk, HOUR, worker="celery@here")
     stopping = Request.__new__(Request)
     stopping._context = request_of(str(held.pk), task_run=True)
     stopping.id, stopping._hostname = str(held.pk), "celery@here"
 
-    stopping.give_back()
+    stopping.release()
 
-    assert TaskRun.objects.claim(held.pk, HOUR).losses == 0
+    assert TaskRun.objects.claim(held.pk, HOUR).crashes == 0
 
 
-def test_another_workers_row_is_not_given_back():
+def test_another_workers_row_is_not_released():
     held = TaskRun.objects.claim(run().pk, HOUR, worker="celery@there")
 
-    assert not runs.put_back(request_of(str(held.pk), hostname="celery@here"))
+    assert not TaskRun.objects.filter(pk=held.pk).held_by("celery@here").requeue()
 
 
 def test_ids_of_other_publishers_may_have_any_form():
-    assert runs.row_id("seven") == runs.row_id("seven")
+    assert enqueue.row_id("seven") == enqueue.row_id("seven")
     assert current_app.tasks["tests.durable"].durable
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_retry_is_written_though_the_connection_was_lost(monkeypatch, published):
     claimed = TaskRun.objects.claim(run().pk, HOUR)
-    release, failures = claimed.release, [OperationalError("the connection is closed")]
+    finish, errors = claimed.finish, [OperationalError("the connection is closed")]
 
     def flaky(**outcome):
-        if failures:
-            raise failures.pop()
-        return release(**outcome)
+        if errors:
+            raise errors.pop()
+        return finish(**outcome)
 
-    monkeypatch.setattr(claimed, "release", flaky)
-    request = request_of(str(claimed.pk), task_run=True, run=claimed)
-    again = Retry("away", ConnectionError("away"), 0, sig=probes.durable.s("one").set(retries=1))
-    runs.note_retry(sender=probes.durable, request=request, reason=again)
+    monkeypatch.setattr(claimed, "finish", flaky)
+    execute._claimed.set(claimed)
+    request = request_of(str(claimed.pk), task_run=True)
+    retry = Retry("away", ConnectionError("away"), 0, sig=probes.durable.s("one").set(retries=1))
+    outcomes.on_retry(sender=probes.durable, request=request, reason=retry)
 
     claimed.refresh_from_db()
-    assert (claimed.status, claimed.losses, claimed.options["retries"]) == ("queued", 0, 1)
+    assert (claimed.status, claimed.crashes, claimed.options["retries"]) == ("queued", 0, 1)
     assert [task_id for _, task_id in published] == [str(claimed.pk)]
 
 
 @pytest.mark.parametrize("in_the_pause", [False, True])
 def test_an_outcome_is_written_though_the_time_is_up(monkeypatch, in_the_pause):
     up = SoftTimeLimitExceeded()
-    monkeypatch.setattr(leases, "connection", Mock())
-    monkeypatch.setattr(
-        leases.time, "sleep", Mock(side_effect=[up if in_the_pause else None, None])
-    )
+    monkeypatch.setattr(db, "connection", Mock())
+    monkeypatch.setattr(db.time, "sleep", Mock(side_effect=[up if in_the_pause else None, None]))
     write = Mock(side_effect=[OperationalError("away") if in_the_pause else up, "written"])
 
-    assert leases.persistently(write, HOUR) == "written"
+    assert db.retry_until_written(write, HOUR) == "written"
 
 
 @pytest.mark.parametrize("error", [SoftTimeLimitExceeded(), InterfaceError("closed")])
 def test_a_task_that_waited_too_long_for_its_row_has_not_failed(monkeypatch, error):
     waiting = run()
-    monkeypatch.setattr(DurableQuerySet, "claim", Mock(side_effect=error))
+    monkeypatch.setattr(LeasedQuerySet, "claim", Mock(side_effect=error))
     probes.durable.push_request(id=str(waiting.pk), called_directly=False, task_run=True)
 
     with pytest.raises(Ignore):
         probes.durable()
     probes.durable.pop_request()
 
-    # The same when its process had to be ended.
-    failures.keep(str(waiting.pk), waiting.name, TimeLimitExceeded(75), (), {}, worker="w")
+    # The same if its process was ended.
+    failures.record_failure(
+        str(waiting.pk), waiting.name, TimeLimitExceeded(75), (), {}, worker="w"
+    )
     waiting.refresh_from_db()
     assert waiting.status == "queued"
 
@@ -236,7 +239,7 @@ def test_an_outcome_is_written_though_the_database_has_become_a_replica():
     claimed = TaskRun.objects.claim(waiting.pk, HOUR)
     connection.cursor().execute(takes_no_writes[connection.vendor])
 
-    runs.note_done(probes.durable, claimed)
+    execute.mark_done(probes.durable, claimed)
 
     waiting.refresh_from_db()
     assert waiting.status == "done"
@@ -244,10 +247,10 @@ def test_an_outcome_is_written_though_the_database_has_become_a_replica():
 
 def test_a_sweep_ends_well_though_the_broker_went_away(redis_server):
     waiting = run()
-    assert leases.ring_for([waiting], runs.publish) == 1
+    assert requeue.publish_all([waiting], enqueue.publish) == 1
 
     redis_server.stop()
 
-    assert leases.ring_for([waiting], runs.publish) == 0
+    assert requeue.publish_all([waiting], enqueue.publish) == 0
     assert requeue_stuck_runs() == 0
     assert requeue_stuck_emails() == 0

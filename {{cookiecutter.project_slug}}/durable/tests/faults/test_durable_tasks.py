@@ -57,7 +57,7 @@ def test_tasks_that_kill_their_pool_processes_are_set_aside(worker):
     wait_until(lambda: letters.count() == 2)
 
     assert sorted(probes.ran()) == ["behind", *["deadly"] * 3, *["deadly plain"] * 3]
-    assert {letter.error_type for letter in letters} == {"WorkersLostError"}
+    assert {letter.error_type for letter in letters} == {"PoisonTaskError"}
 
 
 def test_a_link_of_a_chain_that_was_lost_is_published_again(worker, redis_server):

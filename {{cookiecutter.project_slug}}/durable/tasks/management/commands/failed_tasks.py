@@ -1,4 +1,4 @@
-"""Shows tasks that have failed for good, runs them again, or discards them."""
+"""Lists, replays or discards tasks that failed for good."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -7,67 +7,60 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
-from durable.tasks import failures
+from durable.requeue import purge
+from durable.tasks.failures import replay
 from durable.tasks.models import FailedTask
-from durable.tasks.tasks import delete_in_slices
 
 
 class Command(BaseCommand):
-    """`manage.py failed_tasks list|run|discard [ID …] [--name NAME] [--error TYPE]`."""
+    """`manage.py failed_tasks list|replay|discard [ID …] [--name NAME] [--error TYPE] [--all]`."""
 
-    help = "List tasks that have failed for good, run them again, or discard them."
+    help = "List, replay or discard tasks that failed for good."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do, and with which tasks."""
-        parser.add_argument("action", choices=("list", "run", "discard"))
+        parser.add_argument("action", choices=("list", "replay", "discard"))
         parser.add_argument("ids", nargs="*", metavar="ID")
-        parser.add_argument("--name", help="only tasks of this name, as in orders.charge")
-        parser.add_argument("--error", help="only this error, as in ConnectionError")
-        parser.add_argument("--all", action="store_true", help="run or discard without a choice")
+        parser.add_argument("--name", help="only tasks of this name: orders.charge")
+        parser.add_argument("--error", help="only tasks with this error: ConnectionError")
+        parser.add_argument("--all", action="store_true", help="replay or discard all of them")
 
     def handle(self, *, action: str, **choice: Any) -> None:
-        """Do it, and say with how many."""
         if action != "list" and not any(choice[key] for key in ("ids", "name", "error", "all")):
-            raise CommandError(f"{action}: say which: ids, --name, --error, or --all")
+            raise CommandError(f"{action}: name the tasks: ids, --name, --error, or --all")
         failed = self.chosen(**choice)
-        {"list": self.show, "run": self.run, "discard": self.discard}[action](failed)
+        {"list": self.show, "replay": self.replay, "discard": self.discard}[action](failed)
 
     def chosen(self, *, ids: list[str], name: str | None, error: str | None, **_: Any) -> Any:
-        """Return the failed tasks that were asked for, the oldest first."""
+        """Return the failed tasks that the options name, the oldest first."""
         wanted = {"pk__in": ids, "name": name, "error_type": error}
+        fields = {field: value for field, value in wanted.items() if value}
         try:
-            return (
-                FailedTask.objects.filter(
-                    **{field: value for field, value in wanted.items() if value}
-                )
-                .defer("traceback")
-                .order_by("finished_at")
-            )
+            return FailedTask.objects.filter(**fields).defer("traceback").order_by("finished_at")
         except ValidationError as fault:
             raise CommandError(f"ids: {' '.join(fault.messages)}") from None
 
     def show(self, failed: QuerySet[FailedTask]) -> None:
-        """Print a line for each."""
+        """Print two lines for each."""
         for task in failed.iterator():
             self.stdout.write(f"{task.pk}  {task.finished_at:%Y-%m-%d %H:%M}  {task.name}")
             self.stdout.write(f"    {task.last_error.splitlines()[0]}")
         self.stdout.write(f"{failed.count()} failed")
 
-    def run(self, failed: QuerySet[FailedTask]) -> None:
-        """Run each again, and say which cannot."""
+    def replay(self, failed: QuerySet[FailedTask]) -> None:
+        """Replay each, and report those that cannot be."""
         count, refused = 0, 0
         for task in failed.iterator():
             try:
-                run = failures.run_again(task)
+                run = replay(task)
             except ValueError as reason:
                 self.stderr.write(str(reason))
                 refused += 1
             else:
-                self.stdout.write(f"{task.pk} run again as {run.pk}: {run.status}")
+                self.stdout.write(f"{task.pk} replayed as {run.pk}: {run.status}")
                 count += 1
         if refused:
-            raise CommandError(f"{count} run again, {refused} cannot")
+            raise CommandError(f"{count} replayed, {refused} cannot be replayed")
 
     def discard(self, failed: QuerySet[FailedTask]) -> None:
         """Delete each."""
-        self.stdout.write(f"{sum(delete_in_slices(failed))} discarded")
+        self.stdout.write(f"{purge(failed)} discarded")

@@ -1,0 +1,74 @@
+"""The settings that the engine reads, with their defaults: `conf.BEAT_LEASE`.
+
+A Django setting of the same name replaces a default, also in a test that changes it.
+"""
+
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from django.conf import settings
+
+Value = TypeVar("Value")
+
+
+class Setting(Generic[Value]):
+    """A Django setting with a default."""
+
+    def __init__(self, default: Value) -> None:
+        self.default = default
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, _instance: object, _owner: type) -> Value:
+        value: Value = getattr(settings, self.name, self.default)
+        return value
+
+
+class Conf:
+    """The engine's settings. Those without a default here are Django's or Celery's own."""
+
+    # Retries of a task wait twice as long each time, and a random part of it. With these three, 20
+    # retries last an hour on average, longer than most outages.
+    TASK_RETRY_INITIAL_DELAY = Setting(1.0)  # seconds
+    TASK_RETRY_MAX_DELAY = Setting(600)  # seconds
+    TASK_MAX_RETRIES = Setting(20)
+    # The clock of a worker may be ahead of the database's: the message of a retry comes this much late.
+    TASK_RETRY_MARGIN = Setting(timedelta(seconds=1))
+    # A lease is longer than the hard limit by this much. The worker's main process needs the time to
+    # notice the limit and to end the task.
+    TASK_LEASE_MARGIN = Setting(timedelta(seconds=15))
+    # Steps before and after the clock of the hard limit; part of the broker's visibility time-out.
+    TASK_LIMIT_MARGIN = Setting(60)  # seconds
+    TASK_RETENTION = Setting(timedelta(days=7))  # done tasks: long enough to look back a week
+    FAILED_TASK_RETENTION = Setting(timedelta(days=90))  # failed tasks: a quarter to replay them
+
+    # Longer than the slowest delivery that can succeed; the service derives it from its limits.
+    EMAIL_LEASE = Setting(timedelta(seconds=60))
+    EMAIL_MAX_ATTEMPTS = Setting(50)  # with the delays below, five hours on average
+    EMAIL_RETRY_INITIAL_DELAY = Setting(timedelta(seconds=5))
+    EMAIL_RETRY_MAX_DELAY = Setting(timedelta(seconds=600))
+    EMAIL_RETRY_MARGIN = Setting(timedelta(seconds=1))  # as TASK_RETRY_MARGIN
+    EMAIL_RETENTION = Setting(timedelta(days=90))  # as long as providers report about a mail
+    # Most servers refuse more than 25 MB, and base64 adds a third.
+    EMAIL_MAX_ATTACHMENTS_SIZE = Setting(18_000_000)  # bytes, all attachments of a mail together
+
+    # After a time-out, all callers in a process fail at once for this long. With many requests a
+    # second one of them waits, and the return of the broker is noticed soon.
+    BROKER_CIRCUIT_RESET = Setting(timedelta(seconds=5))
+
+    # The leading Beat renews its lease three times within it, so one slow answer costs nothing, and
+    # another Beat takes over well within 30 s.
+    BEAT_LEASE = Setting(timedelta(seconds=15))
+    BEAT_FOLLOWER_INTERVAL = Setting(
+        1.0
+    )  # seconds until another Beat notices that the leader stopped
+
+    @property
+    def visibility_timeout(self) -> float:
+        """Seconds after which Redis delivers an unacknowledged message again."""
+        options: dict[str, Any] = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+        return float(options["visibility_timeout"])
+
+
+conf = Conf()

@@ -1,0 +1,239 @@
+"""All receivers of Celery's signals: who writes which state, and what a process does when it starts.
+
+| signal              | process    | writes                                | state of the row             |
+| ------------------- | ---------- | ------------------------------------- | ---------------------------- |
+| task_success        | pool       | `TaskRun.mark_done`                   | done                         |
+| task_retry          | pool       | `TaskRun.mark_retrying`               | queued, due after the pause  |
+| task_retry (crash)  | main       | `TaskRunQuerySet.requeue`             | queued, one crash more       |
+| task_failure        | pool, main | `failures.record_failure`             | failed                       |
+| task_internal_error | pool       | the same; nothing for an outage       | failed; claimed again later  |
+| task_unknown        | main       | the same                              | failed                       |
+| task_rejected       | main       | the same                              | failed                       |
+| task_revoked        | main       | `enqueue.cancel`                      | failed (TaskRevokedError)    |
+
+`celeryd_init` and `beat_init` start the heartbeat and let the process wait longer for its broker,
+`heartbeat_sent` renews the heartbeat, `task_prerun` replaces a broken database connection, and
+`setup_logging` keeps Django's logging.
+"""
+
+import socket
+from functools import partial
+from typing import Any
+
+import structlog
+from celery import signals
+from celery.app.task import Context
+from celery.exceptions import WorkerLostError
+from django.db import close_old_connections
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+
+from durable import heartbeat
+from durable.broker.circuit import disable_circuit_breaker
+from durable.broker.connection import set_worker_broker_timeouts
+from durable.db import close_connections, retry_until_written
+from durable.errors import TRANSIENT_ERRORS
+from durable.tasks import crashes
+from durable.tasks.base import FIRST_FAILED_AT
+from durable.tasks.enqueue import cancel, has_row, publish_or_log, queue_of, row_id
+from durable.tasks.execute import claimed_run, lease_of, mark_done
+from durable.tasks.failures import links_of, record_failure
+from durable.tasks.models import TaskRun
+from durable.tasks.validation import delay_until
+from durable.text import describe_error
+
+logger = structlog.get_logger(__name__)
+
+
+@signals.task_success.connect
+def on_success(*, sender: Any, **_: Any) -> None:
+    """Mark the row done, once everything that follows the task is published."""
+    if run := claimed_run(sender.request.id):
+        mark_done(sender, run)
+    elif not has_row(sender.request):
+        crashes.forget(sender.request)
+
+
+@signals.task_retry.connect
+def on_retry(*, sender: Any, request: Any, reason: Any, **_: Any) -> None:
+    """Queue the row for its next attempt, and publish the message of that."""
+    if not has_row(request):
+        crashes.forget(sender.request)
+        return
+    delay = delay_until(reason.when)
+    if run := claimed_run(request.id):
+        run.options["retries"] = reason.sig.options["retries"]
+        given = {"args": list(reason.sig["args"]), "kwargs": dict(reason.sig["kwargs"])}
+        write = partial(run.mark_retrying, delay, reason.exc, options=run.options, **given)
+        # The task may have failed with the connection itself.
+        if retry_until_written(write, lease_of(sender)):
+            publish_or_log(run, delay)
+    elif isinstance(reason.exc, WorkerLostError):
+        requeue_crashed(request, reason.exc, delay)
+
+
+def requeue_crashed(request: Any, error: Exception, delay: Any) -> None:
+    """Queue the row of a task whose pool process died; runs in the worker's main process."""
+    row = TaskRun.objects.filter(pk=row_id(request.id))
+    try:
+        if row.held_by(request.hostname).requeue(
+            next_attempt_at=Now() + delay,
+            last_error=describe_error(error),
+            first_failed_at=Coalesce("first_failed_at", Now()),
+            crashes=F("crashes") + 1,
+        ):
+            publish_or_log(row.get(), delay)
+    finally:
+        close_connections()
+
+
+@signals.task_failure.connect
+def on_failure(
+    *,
+    sender: Any = None,
+    task_id: str = "",
+    exception: BaseException | None = None,
+    args: Any = (),
+    kwargs: Any = None,
+    einfo: Any = None,
+    **_: Any,
+) -> None:
+    """Store a task that failed, reached its time limit, or died with its worker."""
+    record_failure_of(sender.request, sender.name, task_id, exception, args, kwargs, einfo)
+
+
+@signals.task_internal_error.connect
+def on_internal_error(
+    *,
+    sender: Any = None,
+    task_id: str = "",
+    exception: BaseException | None = None,
+    args: Any = (),
+    kwargs: Any = None,
+    request: Any = None,
+    einfo: Any = None,
+    **_: Any,
+) -> None:
+    """Store a task that failed after its work, for example because its links do not fit.
+
+    Celery has removed the request from the task by then, and reports the failure once more.
+    """
+    context = Context(request)
+    if context.is_eager:  # a mere call, which raises
+        return
+    if has_row(context) and isinstance(exception, TRANSIENT_ERRORS):
+        return  # the row is claimed again when its lease ends
+    record_failure_of(context, sender.name, task_id, exception, args, kwargs, einfo)
+
+
+def record_failure_of(  # noqa: PLR0917 - the arguments of Celery's signals
+    request: Any,
+    name: str,
+    task_id: str,
+    error: BaseException | None,
+    args: Any,
+    kwargs: Any,
+    einfo: Any,
+) -> None:
+    """Store the failed task of a request."""
+    record_failure(
+        task_id,
+        name,
+        error,
+        args,
+        kwargs,
+        attempts=(request.retries or 0) + 1,
+        queue=queue_of(request),
+        worker=request.hostname or "",
+        traceback=str(getattr(einfo, "traceback", "")),
+        first_failed_at=getattr(request, FIRST_FAILED_AT, None),
+        options=links_of(request),
+    )
+    crashes.forget(request)
+
+
+@signals.task_unknown.connect
+def on_unknown_task(
+    *, sender: Any = None, message: Any = None, name: str = "", **about: Any
+) -> None:
+    """Store a message for a task that this worker does not know."""
+    error = LookupError(f"no task of this name is known to {sender.hostname}")
+    args, kwargs = arguments_of(message)
+    record_failure(about["id"], name, error, args, kwargs, worker=sender.hostname)
+
+
+@signals.task_rejected.connect
+def on_rejected_message(
+    *, message: Any = None, exc: BaseException | None = None, sender: Any = None, **_: Any
+) -> None:
+    """Store a message that Celery cannot turn into a task."""
+    headers = message.headers or {}
+    error = exc or ValueError("the message names no task")
+    task_id, name = str(headers.get("id") or ""), str(headers.get("task") or "unknown")
+    task_id = task_id or str(message.delivery_tag)
+    record_failure(task_id, name, error, (), {}, worker=sender.hostname)
+
+
+def arguments_of(message: Any) -> tuple[Any, Any]:
+    """Return the arguments in a message, if it is JSON as this service sends it."""
+    try:
+        args, kwargs, _links = message.decode()
+    except Exception:  # noqa: BLE001 - other publishers send anything, and nothing of it can be stored
+        return (), {}
+    return args, kwargs
+
+
+@signals.task_revoked.connect
+def on_revoked(*, request: Any, terminated: bool = False, **_: Any) -> None:
+    """Cancel the row of a revoked task: workers forget revocations, and a sweep would publish it again.
+
+    A row that waited for long may have several messages. So a running row is canceled only by the
+    worker that has ended its process, or if its lease has ended.
+    """
+    from celery.worker import state  # noqa: PLC0415 - only a worker has loaded it
+
+    # Celery reports a process that was ended from outside as revoked, too.
+    if not (has_row(request) and request.id in state.revoked):
+        return
+    running = Q(status=TaskRun.Status.RUNNING)
+    ended = running & Q(worker=request.hostname) if terminated else Q(pk=None)
+    try:
+        cancel(request.id, also=ended | running & Q(lease_until__lt=Now()))
+    finally:
+        close_connections()
+
+
+@signals.celeryd_init.connect
+def on_worker_start(*, sender: str, conf: Any, **_: Any) -> None:
+    """Start the heartbeat of a worker, which waits for its broker longer than a request may."""
+    disable_circuit_breaker()
+    set_worker_broker_timeouts(conf)
+    heartbeat.start("worker", sender)
+
+
+@signals.beat_init.connect
+def on_beat_start(**_: Any) -> None:
+    """Start the heartbeat of Beat; `DeclaredScheduler.tick` renews it."""
+    disable_circuit_breaker()
+    heartbeat.start("beat", socket.gethostname())
+
+
+@signals.heartbeat_sent.connect
+def on_heartbeat(**_: Any) -> None:
+    """Renew the heartbeat of a worker: its main process works and has its broker."""
+    heartbeat.beat()
+
+
+@signals.task_prerun.connect
+def on_task_start(*, sender: Any, **_: Any) -> None:
+    """Close a connection that is broken or too old (CONN_MAX_AGE), as Django does before a request.
+
+    Celery would open a new one for each task; see CELERY_DB_REUSE_MAX in the settings.
+    """
+    if not sender.request.is_eager:
+        close_old_connections()
+
+
+@signals.setup_logging.connect
+def on_logging_setup(**_: Any) -> None:
+    """Keep Django's logging: Celery leaves it alone if this signal has a receiver."""
