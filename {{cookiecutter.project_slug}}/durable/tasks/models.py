@@ -145,7 +145,7 @@ class CrashCount(models.Model):
 class BeatLeaderQuerySet(models.QuerySet["BeatLeader"]):
     """Leader election among Beats: each change is one conditional UPDATE, by the database's clock."""
 
-    def take(self, token: uuid.UUID, holder: str, lease: timedelta) -> bool:
+    def acquire(self, token: uuid.UUID, holder: str, lease: timedelta) -> bool:
         """Become the leader.
 
         Args:

@@ -1,6 +1,7 @@
-"""A real Beat for the tests: the same command as in production, in a process of its own."""
+"""A real Beat for the tests: the production command in a separate process."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import tempfile
 from durable.tasks.models import BeatLeader
 from durable.testing.workers import wait_until
 
-PATIENCE = 60.0  # seconds to start, on a machine that is busy with other tests
+TIMEOUT = 60.0  # seconds to start, on a machine that is busy with other tests
 COMMAND = [sys.executable, "-m", "celery", "-A", "config", "beat"]
 
 
@@ -27,23 +28,21 @@ class Beat:
 
     def wait(self) -> None:
         """Return once this Beat leads or follows another."""
-        wait_until(
-            lambda: "beat_leads" in self.output() or "beat_follows" in self.output(), PATIENCE
-        )
+        wait_until(lambda: re.search("beat_became_leader|beat_follows", self.output()), TIMEOUT)
 
     def output(self) -> str:
-        """What Beat has printed so far; fails with it if Beat has ended."""
+        """Return what Beat has printed so far; fail with it if Beat has exited."""
         self.log.seek(0)
         text = self.log.read()
         assert self.process.poll() is None, text
         return text
 
     def leads(self) -> bool:
-        """Whether this Beat is the leader."""
+        """Return whether this Beat is the leader."""
         return BeatLeader.objects.filter(holder__endswith=f" {self.process.pid}").exists()
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Stop Beat if it runs, by default as the kernel does when memory runs out."""
+        """Send Beat a signal, by default SIGKILL as the kernel does when memory runs out."""
         self.process.send_signal(number)
         self.process.wait()
         self.log.close()

@@ -31,14 +31,14 @@ class Beat(DeclaredScheduler):
     def __init__(self):
         super().__init__(app=current_app._get_current_object(), lazy=False)
 
-    def fire(self):
+    def run_due(self):
         while (pause := self.tick()) == 0:
             pass
         return pause
 
 
 @pytest.fixture(autouse=True)
-def no_lease_runs_out_by_itself(settings):
+def no_lease_expires_by_itself(settings):
     settings.BEAT_LEASE = timedelta(hours=1)
 
 
@@ -55,15 +55,15 @@ def hourly(declare):
 
 
 @pytest.fixture
-def fired():
+def published():
     tasks = []
 
-    def note(sender, **_):
+    def record(sender, **_):
         tasks.append(sender)
 
-    after_task_publish.connect(note)
+    after_task_publish.connect(record)
     yield tasks
-    after_task_publish.disconnect(note)
+    after_task_publish.disconnect(record)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def make_due(name="hourly"):
     PeriodicTasks.update_changed()
 
 
-def let_lease_run_out():
+def expire_lease():
     BeatLeader.objects.update(lease_until=Now() - timedelta(seconds=1))
 
 
@@ -98,16 +98,16 @@ def elect_another():
 def simulate(start, duration):
     times = defaultdict(list)
 
-    def note(sender, **_):
+    def record(sender, **_):
         times[sender].append(datetime.now(start.tzinfo).strftime("%d %H:%M"))
 
-    after_task_publish.connect(note)
+    after_task_publish.connect(record)
     with time_machine.travel(start, tick=False) as traveller:
         beat = Beat()
         beat.max_interval = duration.total_seconds()
         while datetime.now(start.tzinfo) < start + duration:
             traveller.shift(max(beat.tick(), 0.01))
-    after_task_publish.disconnect(note)
+    after_task_publish.disconnect(record)
     return times
 
 
@@ -115,32 +115,32 @@ def names():
     return set(PeriodicTask.objects.filter(description=DECLARED).values_list("name", flat=True))
 
 
-def test_the_database_gets_what_the_code_declares():
-    Beat().fire()
+def test_the_schedule_in_code_is_copied_to_the_database():
+    Beat().run_due()
 
     assert names() == set(current_app.conf.beat_schedule)
 
 
-def test_a_removed_entry_leaves_the_database_and_an_operators_row_stays(declare):
-    Beat().fire()
+def test_a_removed_entry_is_deleted_and_an_operators_row_stays(declare):
+    Beat().run_due()
     every_minute = IntervalSchedule.objects.create(every=1, period="minutes")
     PeriodicTask.objects.create(name="mine", task="tasks.heartbeat", interval=every_minute)
 
     declare({"only": {"task": "tasks.heartbeat", "schedule": schedule(5)}})
-    let_lease_run_out()
-    Beat().fire()
+    expire_lease()
+    Beat().run_due()
 
     assert names() == {"only"}
     assert PeriodicTask.objects.filter(name="mine").exists()
 
 
 @pytest.mark.parametrize("name", ["heartbeat", "celery.backend_cleanup"])
-def test_what_an_operator_disabled_stays_disabled(name):
-    Beat().fire()
+def test_an_entry_that_an_operator_disabled_stays_disabled(name):
+    Beat().run_due()
     PeriodicTask.objects.filter(name=name).update(enabled=False)
 
-    let_lease_run_out()
-    Beat().fire()
+    expire_lease()
+    Beat().run_due()
 
     assert not PeriodicTask.objects.get(name=name).enabled
 
@@ -152,7 +152,7 @@ def test_every_declared_task_exists():
     assert declared <= set(current_app.tasks)
 
 
-def test_no_declared_entry_has_an_option_that_is_dropped_or_refused():
+def test_no_declared_entry_has_an_option_that_is_dropped_or_rejected():
     current_app.loader.import_default_modules()
     known = set(inspect.signature(ModelEntry._unpack_options).parameters) - {"kwargs"}
     for name, entry in current_app.conf.beat_schedule.items():
@@ -161,68 +161,68 @@ def test_no_declared_entry_has_an_option_that_is_dropped_or_refused():
         assert not (current_app.tasks[entry["task"]].durable and "expire_seconds" in options), name
 
 
-def test_of_two_beats_one_fires(hourly, fired):
+def test_one_of_two_beats_publishes(hourly, published):
     first, second = Beat(), Beat()
-    first.fire()
-    second.fire()
+    first.run_due()
+    second.run_due()
     make_due()
 
-    first.fire()
-    second.fire()
+    first.run_due()
+    second.run_due()
 
-    assert fired == ["tests.hourly"]
-    assert (first.leads, second.leads) == (True, False)
+    assert published == ["tests.hourly"]
+    assert (first.candidate.leads, second.candidate.leads) == (True, False)
 
 
 def test_a_follower_leaves_the_schedule_alone(declare):
-    Beat().fire()
+    Beat().run_due()
     before = names()
 
     declare({})
-    Beat().fire()
+    Beat().run_due()
 
     assert names() == before
 
 
-def test_a_new_leader_goes_on_where_the_last_one_ended(hourly, fired):
+def test_a_new_leader_continues_where_the_last_one_stopped(hourly, published):
     first, second = Beat(), Beat()
-    first.fire()
+    first.run_due()
     make_due()
-    first.fire()
-    let_lease_run_out()
-    second.fire()
-    assert fired == ["tests.hourly"]
+    first.run_due()
+    expire_lease()
+    second.run_due()
+    assert published == ["tests.hourly"]
 
     make_due()
-    second.fire()
+    second.run_due()
 
-    assert fired == ["tests.hourly"] * 2
+    assert published == ["tests.hourly"] * 2
 
 
-def test_a_leader_that_hung_and_leads_again_repeats_nothing(hourly, fired):
+def test_a_leader_that_hung_and_leads_again_repeats_nothing(hourly, published):
     first, second = Beat(), Beat()
-    first.fire()
+    first.run_due()
     make_due()
-    let_lease_run_out()
-    second.fire()
+    expire_lease()
+    second.run_due()
     second.close()
 
-    first.fire()
+    first.run_due()
 
-    assert first.leads
-    assert fired == ["tests.hourly"]
+    assert first.candidate.leads
+    assert published == ["tests.hourly"]
 
 
-def test_a_leader_whose_lease_was_taken_stops_firing(hourly, fired):
+def test_a_leader_that_lost_its_lease_stops_publishing(hourly, published):
     beat = Beat()
-    beat.fire()
+    beat.run_due()
     make_due()
     elect_another()
 
-    beat.fire()
+    beat.run_due()
 
-    assert not beat.leads
-    assert fired == []
+    assert not beat.candidate.leads
+    assert published == []
 
 
 @pytest.mark.parametrize(
@@ -230,114 +230,116 @@ def test_a_leader_whose_lease_was_taken_stops_firing(hourly, fired):
     [elect_another, lambda: PeriodicTask.objects.update(enabled=False)],
     ids=["another leads", "an operator has disabled it"],
 )
-def test_what_changed_at_the_last_moment_holds(hourly, fired, monkeypatch, meanwhile):
+def test_a_change_at_the_last_moment_is_respected(hourly, published, monkeypatch, meanwhile):
     beat = Beat()
-    beat.fire()
+    beat.run_due()
     make_due()
     monkeypatch.setattr(beat, "is_due", lambda entry: (meanwhile(), entry.is_due())[1])
 
-    beat.fire()
+    beat.run_due()
 
-    assert fired == []
+    assert published == []
 
 
-def test_a_tick_that_the_broker_missed_is_fired_once_when_it_is_back(hourly, fired, redis_server):
+def test_an_entry_due_during_a_broker_outage_is_published_once_after_it(
+    hourly, published, redis_server
+):
     beat = Beat()
-    beat.fire()
+    beat.run_due()
     make_due()
     redis_server.stop()
-    assert [beat.fire(), beat.fire()] == [beat.max_interval] * 2
+    assert [beat.run_due(), beat.run_due()] == [beat.max_interval] * 2
 
     redis_server.restart()
-    wait_until(lambda: beat.fire() and fired)
-    beat.fire()
+    wait_until(lambda: beat.run_due() and published)
+    beat.run_due()
 
-    assert fired == ["tests.hourly"]
+    assert published == ["tests.hourly"]
 
 
-def test_an_entry_that_cannot_be_published_holds_up_no_other(hourly, fired):
+def test_an_entry_that_cannot_be_published_stops_no_other(hourly, published):
     beat = Beat()
-    beat.fire()
+    beat.run_due()
     every_hour = IntervalSchedule.objects.get()
     PeriodicTask.objects.create(name="broken", task="a.b", queue="missing", interval=every_hour)
     make_due("broken")
     make_due()
 
-    beat.fire()
+    beat.run_due()
 
-    assert fired == ["tests.hourly"]
+    assert published == ["tests.hourly"]
     assert PeriodicTask.objects.get(name="broken").total_run_count == 1
 
 
-def test_without_its_database_beat_waits(hourly, fired, monkeypatch):
+def test_without_its_database_beat_waits(hourly, published, monkeypatch):
     beat = Beat()
-    beat.fire()
+    beat.run_due()
     make_due()
     with monkeypatch.context() as without:
         without.setitem(connection.settings_dict, "NAME", "/missing/database")
         connection.close()
-        assert [beat.fire(), beat.fire()] == [beat.max_interval] * 2
+        assert [beat.run_due(), beat.run_due()] == [beat.max_interval] * 2
         connection.close()
-    assert fired == []
+    assert published == []
 
-    beat.fire()
+    beat.run_due()
 
-    assert fired == ["tests.hourly"]
+    assert published == ["tests.hourly"]
 
 
-def test_a_leader_that_hangs_while_it_publishes_does_not_lock_out_the_next(
+def test_a_leader_that_hangs_while_it_publishes_does_not_block_the_next(
     hourly, settings, while_publishing
 ):
     beat = Beat()
-    beat.fire()
+    beat.run_due()
     make_due()
     settings.BEAT_LEASE = timedelta(seconds=0.1)
     while_publishing(lambda: time.sleep(0.3))
 
-    beat.fire()
+    beat.run_due()
 
-    # PostgreSQL has ended the transaction; with SQLite all Beats are on one machine.
+    # PostgreSQL has aborted the transaction; with SQLite all Beats are on one machine.
     saved = {"postgresql": 0, "sqlite": 1}[connection.vendor]
     assert PeriodicTask.objects.get(name="hourly").total_run_count == saved
 
 
-def test_a_signal_to_stop_waits_until_the_tick_is_saved(hourly, fired, while_publishing):
+def test_a_stop_signal_waits_until_the_run_is_saved(hourly, published, while_publishing):
     beat = Beat()
-    beat.fire()
+    beat.run_due()
     make_due()
     saved = []
     stop = signal.signal(signal.SIGTERM, lambda *_: saved.append(not connection.in_atomic_block))
     while_publishing(lambda: os.kill(os.getpid(), signal.SIGTERM))
 
-    beat.fire()
+    beat.run_due()
 
     signal.signal(signal.SIGTERM, stop)
     assert saved == [True]
 
 
-def test_an_entry_that_never_ran_is_not_put_off_by_a_new_leader(hourly, fired):
-    Beat().fire()
+def test_a_new_leader_does_not_delay_an_entry_that_never_ran(hourly, published):
+    Beat().run_due()
     PeriodicTask.objects.update(date_changed=timezone.now() - timedelta(days=1))
-    let_lease_run_out()
+    expire_lease()
 
-    Beat().fire()
+    Beat().run_due()
 
-    assert "tests.hourly" in fired
+    assert "tests.hourly" in published
 
 
-def test_what_was_due_hours_before_an_outage_ended_is_fired_at_once(declare, fired):
+def test_an_entry_due_hours_ago_is_published_at_once_after_an_outage(declare, published):
     declare({"daily": {"task": "tests.daily", "schedule": crontab(hour="9", minute="0")}})
     with time_machine.travel("2025-06-01T08:00Z", tick=False):
-        Beat().fire()
-    let_lease_run_out()
+        Beat().run_due()
+    expire_lease()
 
     with time_machine.travel("2025-06-01T15:00Z", tick=False):
-        Beat().fire()
+        Beat().run_due()
 
-    assert "tests.daily" in fired
+    assert "tests.daily" in published
 
 
-def test_a_loop_is_shorter_than_the_lease(settings):
+def test_the_interval_is_shorter_than_the_lease(settings):
     settings.BEAT_LEASE = timedelta(seconds=15)
     app = current_app._get_current_object()
     beat = DeclaredScheduler(app=app, lazy=True, max_interval=300)
@@ -345,7 +347,7 @@ def test_a_loop_is_shorter_than_the_lease(settings):
     assert beat.max_interval == 5
 
 
-def test_an_hourly_entry_pauses_in_an_hour_that_comes_twice(declare, monkeypatch):
+def test_an_hourly_entry_pauses_in_an_hour_that_occurs_twice(declare, monkeypatch):
     berlin = ZoneInfo("Europe/Berlin")
     monkeypatch.setattr(current_app._get_current_object(), "timezone", berlin)
     declare({"hourly": {"task": "tests.hourly", "schedule": crontab(minute="30")}})
@@ -355,7 +357,7 @@ def test_an_hourly_entry_pauses_in_an_hour_that_comes_twice(declare, monkeypatch
     assert times["tests.hourly"] == ["26 00:30", "26 01:30", "26 02:30", "26 03:30"]
 
 
-# What Celery makes of an hour that does not exist, or comes twice.
+# How Celery treats an hour that does not exist, and one that occurs twice.
 @pytest.mark.parametrize(
     ("start", "days"),
     [
@@ -363,7 +365,7 @@ def test_an_hourly_entry_pauses_in_an_hour_that_comes_twice(declare, monkeypatch
         ("2025-10-25", ["25 02:30", "26 02:30", "27 02:30"]),
     ],
 )
-def test_a_daily_entry_is_fired_once_a_day_when_the_clocks_change(
+def test_a_daily_entry_is_published_once_a_day_when_the_clocks_change(
     declare, monkeypatch, settings, start, days
 ):
     settings.TIME_ZONE = "Europe/Berlin"

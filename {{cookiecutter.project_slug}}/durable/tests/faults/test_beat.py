@@ -1,4 +1,4 @@
-"""What Beat promises when several run, and one of them is killed or stopped."""
+"""Several Beats, one of which is killed or stopped."""
 
 import signal
 from datetime import timedelta
@@ -39,7 +39,7 @@ def make_due(probe):
     probe.save()
 
 
-def test_a_killed_leader_is_replaced_and_a_stopped_one_hands_over_at_once(beats, probe):
+def test_a_killed_leader_is_replaced_and_a_stopped_one_is_replaced_at_once(beats, probe):
     leader, follower = sorted(beats, key=Beat.leads, reverse=True)
     make_due(probe)
     wait_until(lambda: probes.ran() == ["report"])
@@ -50,14 +50,14 @@ def test_a_killed_leader_is_replaced_and_a_stopped_one_hands_over_at_once(beats,
     assert follower.leads()
 
     follower.end(signal.SIGTERM)
-    fired = []
+    published = []
 
-    def note(sender, **_):
-        fired.append(sender)
+    def record(sender, **_):
+        published.append(sender)
 
-    signals.after_task_publish.connect(note)
+    signals.after_task_publish.connect(record)
     successor = DeclaredScheduler(app=current_app._get_current_object())
     successor.tick()
-    assert successor.leads
-    assert "reports.probe" not in fired
+    assert successor.candidate.leads
+    assert "reports.probe" not in published
     assert probes.ran() == ["report", "report"]

@@ -1,6 +1,6 @@
-"""What SIGTERM does to a worker: containers and units send it at every release.
+"""SIGTERM to a worker: containers and systemd send it at every release.
 
-A message of a worker that died comes back after half an hour, one that was given back at once.
+The message of a killed worker is delivered again after half an hour; a requeued one at once.
 """
 
 import pytest
@@ -14,7 +14,7 @@ HALF_AN_HOUR = 1800  # seconds
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_what_can_finish_finishes_and_the_next_worker_runs_the_rest(worker):
+def test_short_tasks_finish_and_the_next_worker_runs_the_rest(worker):
     work = {"long": HALF_AN_HOUR, "short": 0.2, **{f"rest {number}": 0 for number in range(20)}}
     for name, seconds in work.items():
         probes.work.delay(name, seconds)
@@ -28,7 +28,7 @@ def test_what_can_finish_finishes_and_the_next_worker_runs_the_rest(worker):
     assert "short begins again" not in probes.ran()
 
 
-def test_a_task_that_waits_for_its_time_in_an_idle_worker_is_run_by_the_next_one(worker):
+def test_the_next_worker_runs_a_task_with_a_countdown_of_an_idle_one(worker):
     probes.work.apply_async(["later"], countdown=1)
     wait_until(lambda: not any(queue_lengths().values()))
 
