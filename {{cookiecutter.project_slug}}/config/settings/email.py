@@ -157,15 +157,11 @@ if not EMAIL_URL and EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBacke
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="noreply@{{ cookiecutter.domain_name }}")
 SERVER_EMAIL = env.str("SERVER_EMAIL", default="errors@{{ cookiecutter.domain_name }}")
 
-# A row belongs to the worker that claimed it for this long. It outlives the slowest delivery
-# that can still end well: the task's hard limit, and one time-out of the provider.
+# The engine's settings. durable/conf.py has the others, with their defaults and reasons.
+# A lease outlasts the slowest delivery that can succeed: the task's hard limit, and one time-out of
+# the provider.
 EMAIL_LEASE = timedelta(seconds=route_of("mail.deliver_email").hard_limit + EMAIL_TIMEOUT)
-# Doubling from 5 s up to 600 s, with jitter, 50 attempts span five hours on average.
-EMAIL_MAX_ATTEMPTS = env.int("EMAIL_MAX_ATTEMPTS", default=50)
-EMAIL_RETRY_INITIAL_DELAY = timedelta(seconds=5)
-EMAIL_RETRY_MAX_DELAY = timedelta(seconds=600)
-# A retry comes this much after its row is due, since a worker's clock may run ahead of the database's.
-EMAIL_RETRY_MARGIN = timedelta(seconds=1)
+EMAIL_MAX_ATTEMPTS = env.int("EMAIL_MAX_ATTEMPTS", default=50)  # with growing delays, five hours
 EMAIL_RETENTION = timedelta(days=env.int("EMAIL_RETENTION_DAYS", default=90))
-# Most servers refuse more than 25 MB, and base64 adds a third.
+# Most servers reject more than 25 MB, and base64 adds a third.
 EMAIL_MAX_ATTACHMENTS_SIZE = 18_000_000  # bytes, all attachments of one mail together

@@ -23,9 +23,7 @@ from config.settings.base import *
 
 TIME_ZONE = CELERY_TIMEZONE = "UTC"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.MD5PasswordHasher"
-]  # fast, and safe enough for tests
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; tests only
 # Processes that tests start read the same DATABASE_URL, so they must find the same database.
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
 WHITENOISE_AUTOREFRESH = True  # tests run without collectstatic
@@ -33,11 +31,11 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.5  # seconds
 # Short, so that a test can wait for a lease to expire and for a retry.
 EMAIL_LEASE = timedelta(seconds=1)
 EMAIL_RETRY_INITIAL_DELAY = EMAIL_RETRY_MARGIN = TASK_RETRY_MARGIN = timedelta(seconds=0.1)
-TASK_RETRY_INITIAL_DELAY = 0.1
+TASK_RETRY_INITIAL_DELAY = 0.1  # seconds
 # % if cookiecutter.use_examples
-PAYMENT_GATEWAY_TIMEOUT = (1.0, 1.0)
+PAYMENT_GATEWAY_TIMEOUT = (1.0, 1.0)  # seconds
 # % endif
 BEAT_LEASE = timedelta(seconds=1)
-BEAT_FOLLOWER_INTERVAL = 0.1
+BEAT_FOLLOWER_INTERVAL = 0.1  # seconds
 BROKER_CIRCUIT_RESET = timedelta(seconds=0.2)
-CELERY_WORKER_BROKER_TIMEOUT = 0.6  # longer than a request's
+CELERY_WORKER_BROKER_TIMEOUT = 0.6  # seconds; longer than a request's

@@ -26,8 +26,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def write_program(path: Path, says: str) -> None:
-    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+def write_program(path: Path, output: str) -> None:
+    path.write_text(f"#!/bin/sh\necho '{output}'\n")
     path.chmod(0o755)
 
 
@@ -104,9 +104,9 @@ def test_valkey_from_the_path_comes_before_the_package(programs):
     assert redis.find_program() == str(programs / "valkey-server")
 
 
-@pytest.mark.parametrize("says", ["Redis server v=6.0.16 bits=64", "redis-cli 7.0", ""])
-def test_a_server_that_celery_cannot_use_is_skipped(programs, says):
-    write_program(programs / "redis-server", says)
+@pytest.mark.parametrize("output", ["Redis server v=6.0.16 bits=64", "redis-cli 7.0", ""])
+def test_a_server_that_celery_cannot_use_is_skipped(programs, output):
+    write_program(programs / "redis-server", output)
 
     assert redis.find_program() == str(get_binary_path())
 

@@ -32,9 +32,8 @@ def test_every_task_has_a_route_and_gets_its_limits():
 
 def test_the_soft_limit_is_below_the_hard_limit_and_that_below_the_visibility_timeout():
     for route in ROUTES:
-        longest = (
-            route.hard_limit + settings.TASK_RETRY_MAX_DELAY
-        )  # its delay passes in a worker too
+        # The delay before a retry passes in a worker too.
+        longest = route.hard_limit + settings.TASK_RETRY_MAX_DELAY
         assert 0 < route.soft_limit < route.hard_limit
         assert longest < VISIBILITY_TIMEOUT.total_seconds()
 

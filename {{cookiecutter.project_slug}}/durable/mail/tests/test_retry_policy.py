@@ -6,6 +6,7 @@ import requests
 from anymail.exceptions import AnymailAPIError, AnymailInvalidAddress, AnymailRequestsAPIError
 from celery.exceptions import SoftTimeLimitExceeded
 
+from durable.conf import conf
 from durable.mail.retry_policy import delay_after, is_temporary
 
 
@@ -47,7 +48,7 @@ def test_only_what_passes_by_itself_is_temporary(error, temporary):
     ("attempt", "longest"), [(1, 5), (2, 10), (5, 80), (8, 600), (50, 600), (10_000, 600)]
 )
 def test_the_wait_doubles_up_to_ten_minutes_with_jitter(settings, attempt, longest):
-    settings.EMAIL_RETRY_INITIAL_DELAY = settings.EMAIL_RETRY_MAX_DELAY / 120
+    settings.EMAIL_RETRY_INITIAL_DELAY = conf.EMAIL_RETRY_MAX_DELAY / 120
 
     seconds = [delay_after(attempt).total_seconds() for _ in range(50)]
 
@@ -55,7 +56,7 @@ def test_the_wait_doubles_up_to_ten_minutes_with_jitter(settings, attempt, longe
 
 
 def test_all_attempts_together_span_about_five_hours(settings):
-    settings.EMAIL_RETRY_INITIAL_DELAY = settings.EMAIL_RETRY_MAX_DELAY / 120
+    settings.EMAIL_RETRY_INITIAL_DELAY = conf.EMAIL_RETRY_MAX_DELAY / 120
 
     waits = [delay_after(attempt) for attempt in range(1, settings.EMAIL_MAX_ATTEMPTS)]
 
