@@ -32,7 +32,6 @@ class Connection(kombu.Connection):
         return TRANSPORTS.get(self.transport_cls) or super().get_transport_cls()
 
     def Pool(self, limit: int | None = None, **options: Any) -> "ConnectionPool":  # noqa: N802 - kombu's name
-        """Return a pool of such connections."""
         return ConnectionPool(self, limit, **options)
 
     def _ensure_connection(
@@ -63,20 +62,17 @@ class Connection(kombu.Connection):
 
 
 class PooledConnection(Connection, connection.PooledConnection):
-    """A connection that returns to its pool."""
+    pass
 
 
 class ConnectionPool(connection.ConnectionPool):
-    """A pool of the connections above; kombu's makes its own."""
+    """A pool of the connections above; kombu's pool makes kombu's."""
 
     def new(self) -> PooledConnection:
-        """Return another connection for the pool."""
         return PooledConnection(self, **dict(self.connection._info(resolve=False)))  # type: ignore[arg-type] # the stubs lack it
 
 
 class AMQP(amqp.AMQP):
-    """Celery's factory of connections."""
-
     Connection = BrokerConnection = Connection
 
 

@@ -17,12 +17,10 @@ class Consumer(consumer.Consumer):
     """
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """Pause before the worker connects again; see `pause_if_refused`."""
         super().on_connection_error_before_connected(exc)
         self.pause_if_refused(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Pause before the worker connects again; see `pause_if_refused`."""
         super().on_connection_error_after_connected(exc)
         self.pause_if_refused(exc)
 

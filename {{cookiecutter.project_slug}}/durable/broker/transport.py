@@ -57,19 +57,17 @@ class QoS(redis.QoS):
     def append(self, message: Any, delivery_tag: str) -> None:
         """Count a message; track it as unacked unless the script has done so."""
         transport = self.channel.connection
-        if transport.tracked_tag == delivery_tag:
-            transport.tracked_tag = None
-            virtual.QoS.append(self, message, delivery_tag)
-        else:
+        if transport.tracked_tag != delivery_tag:
             super().append(message, delivery_tag)
+            return
+        transport.tracked_tag = None
+        virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message; see `free_slot_on_error`."""
         with self.free_slot_on_error(delivery_tag):
             super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Reject a message; see `free_slot_on_error`."""
         with self.free_slot_on_error(delivery_tag):
             super().reject(delivery_tag, requeue)
 
@@ -207,19 +205,15 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """kombu's Redis transport, with the channel above."""
-
     Channel = Channel
     tracked_tag: str | None = None  # of the message under delivery, tracked by the script
 
 
 class SentinelChannel(Channel, redis.SentinelChannel):
-    """The channel above, for Redis Sentinel."""
+    pass
 
 
 class SentinelTransport(Transport, redis.SentinelTransport):
-    """kombu's Sentinel transport, with the channel above."""
-
     Channel = SentinelChannel
 
 

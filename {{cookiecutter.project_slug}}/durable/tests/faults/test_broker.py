@@ -142,7 +142,9 @@ def test_a_redis_that_hangs_costs_one_request_its_time_out(redis_server, monkeyp
     assert times[-1] - times[1] < 0.5
 
 
-def test_a_producer_like_beats_publishes_again_when_its_network_is_back(hole, monkeypatch):
+def test_a_producer_like_that_of_beat_publishes_after_its_connection_went_half_open(
+    hole, monkeypatch
+):
     monkeypatch.setattr(circuit, "reset_after", timedelta(0))
     with current_app.connection_for_write(f"redis://127.0.0.1:{hole.port}/0") as connection:
         producer = Producer(connection)
@@ -171,8 +173,8 @@ def consumes(word):
 
 
 @pytest.fixture
-def nothing_left(worker):
-    """What the test leaves is thrown away, and what the worker has of it has run."""
+def flushed_afterwards(worker):
+    """Flushes what the test has left, and waits for what the worker had received of it."""
     yield
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.flushdb()
@@ -181,8 +183,8 @@ def nothing_left(worker):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("nothing_left")
-def test_a_worker_under_load_outlives_a_killed_redis(worker, redis_server):
+@pytest.mark.usefixtures("flushed_afterwards")
+def test_a_worker_under_load_survives_a_killed_redis(worker, redis_server):
     process = worker.group
     fill(300)
     wait_until(lambda: len(probes.ran()) > 10)
@@ -196,8 +198,8 @@ def test_a_worker_under_load_outlives_a_killed_redis(worker, redis_server):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("nothing_left")
-def test_a_worker_waits_for_a_redis_that_takes_nothing(worker, capsys):
+@pytest.mark.usefixtures("flushed_afterwards")
+def test_a_worker_waits_for_a_redis_that_refuses_commands(worker, capsys):
     process = worker.group
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.replicaof("127.0.0.1", 1)
@@ -217,7 +219,7 @@ def test_a_worker_waits_for_a_redis_that_takes_nothing(worker, capsys):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.usefixtures("flushed_afterwards")
 def test_a_worker_consumes_after_redis_has_lost_its_data():
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.flushall()
@@ -226,10 +228,10 @@ def test_a_worker_consumes_after_redis_has_lost_its_data():
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("nothing_left")
-def test_a_worker_whose_network_vanished_without_a_word_consumes_again(worker):
+@pytest.mark.usefixtures("flushed_afterwards")
+def test_a_worker_consumes_after_its_connections_went_half_open(worker):
     worker.hole.swallow()
 
-    wait_until(consumes("after the hole"))
+    wait_until(consumes("after the half-open connections"))
 
     assert worker.is_alive()

@@ -1,4 +1,4 @@
-"""What hangs without a word, and is not waited for: Redis, and the database."""
+"""Redis and the database hang, and no caller waits for them longer than its time-out."""
 
 import socket
 import threading
@@ -22,7 +22,7 @@ database_at = test_readiness.database_at
 
 
 @pytest.fixture(autouse=True)
-def _a_process_that_has_just_started():
+def _a_process_without_cached_checks():
     readiness.check_migrations.cache_clear()
 
 
@@ -32,7 +32,7 @@ def long_reset(monkeypatch):
 
 
 @pytest.mark.usefixtures("long_reset")
-def test_a_broker_that_hangs_makes_one_caller_wait_and_not_the_next_hundred(redis_server):
+def test_a_broker_that_hangs_costs_one_of_many_callers_its_time_out(redis_server):
     redis_server.hang()
     started = time.monotonic()
     assert heartbeat.publish_or_log() is False
@@ -44,7 +44,7 @@ def test_a_broker_that_hangs_makes_one_caller_wait_and_not_the_next_hundred(redi
 
 
 @pytest.mark.usefixtures("long_reset")
-def test_durable_tasks_are_recorded_as_quickly_while_the_broker_hangs(redis_server):
+def test_durable_tasks_are_recorded_at_once_while_the_broker_hangs(redis_server):
     redis_server.hang()
     started = time.monotonic()
     for _ in range(50):
