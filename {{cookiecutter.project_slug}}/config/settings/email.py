@@ -14,7 +14,7 @@ EMAIL_WEBHOOK: str | None = None  # the view that receives the provider's report
 ANYMAIL: dict[str, Any] = {}
 # % if cookiecutter.email_provider == "amazon_ses"
 EMAIL_BACKEND = "durable.mail.providers.amazon_ses.AmazonSESBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.amazon_ses.AmazonSESTrackingWebhookView"
+EMAIL_WEBHOOK = "durable.mail.providers.amazon_ses.AmazonSESWebhookView"
 # boto3 finds the credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or an IAM role.
 ANYMAIL = {
     "AMAZON_SES_CLIENT_PARAMS": {
@@ -29,16 +29,16 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "brevo"
-EMAIL_BACKEND = "durable.mail.providers.backends.BrevoBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.brevo.BrevoTrackingWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.brevo.BrevoBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.brevo.BrevoWebhookView"
 ANYMAIL = {
     "BREVO_API_KEY": env.of_provider("BREVO_API_KEY"),
     "WEBHOOK_SECRET": env.of_provider("WEBHOOK_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "mailersend"
-EMAIL_BACKEND = "durable.mail.providers.backends.MailerSendBackend"
-EMAIL_WEBHOOK = "durable.mail.providers.webhooks.MailerSendWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.mailersend.MailerSendBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.mailersend.MailerSendWebhookView"
 ANYMAIL = {
     "MAILERSEND_API_TOKEN": env.of_provider("MAILERSEND_API_TOKEN"),
     "MAILERSEND_SIGNING_SECRET": env.of_provider("MAILERSEND_SIGNING_SECRET"),
@@ -54,8 +54,8 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "mailjet"
-EMAIL_BACKEND = "durable.mail.providers.backends.MailjetBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.mailjet.MailjetTrackingWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.mailjet.MailjetBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.mailjet.MailjetWebhookView"
 ANYMAIL = {
     "MAILJET_API_KEY": env.of_provider("MAILJET_API_KEY"),
     "MAILJET_SECRET_KEY": env.of_provider("MAILJET_SECRET_KEY"),
@@ -63,23 +63,23 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "mailtrap"
-EMAIL_BACKEND = "durable.mail.providers.backends.MailtrapBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.mailtrap.MailtrapTrackingWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.mailtrap.MailtrapBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.mailtrap.MailtrapWebhookView"
 ANYMAIL = {
     "MAILTRAP_API_TOKEN": env.of_provider("MAILTRAP_API_TOKEN"),
     "MAILTRAP_TRACKING_SECRET": env.of_provider("MAILTRAP_TRACKING_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "mandrill"
-EMAIL_BACKEND = "durable.mail.providers.backends.MandrillBackend"
-EMAIL_WEBHOOK = "durable.mail.providers.webhooks.MandrillWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.mandrill.MandrillBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.mandrill.MandrillWebhookView"
 ANYMAIL = {
     "MANDRILL_API_KEY": env.of_provider("MANDRILL_API_KEY"),
     "MANDRILL_WEBHOOK_KEY": env.of_provider("MANDRILL_WEBHOOK_KEY"),
 }
 # % endif
 # % if cookiecutter.email_provider == "postal"
-EMAIL_BACKEND = "durable.mail.providers.backends.PostalBackend"
+EMAIL_BACKEND = "durable.mail.providers.postal.PostalBackend"
 EMAIL_WEBHOOK = "anymail.webhooks.postal.PostalTrackingWebhookView"
 ANYMAIL = {
     "POSTAL_API_URL": env.of_provider("POSTAL_API_URL"),
@@ -88,23 +88,23 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "postmark"
-EMAIL_BACKEND = "durable.mail.providers.backends.PostmarkBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.postmark.PostmarkTrackingWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.postmark.PostmarkBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.postmark.PostmarkWebhookView"
 ANYMAIL = {
     "POSTMARK_SERVER_TOKEN": env.of_provider("POSTMARK_SERVER_TOKEN"),
     "WEBHOOK_SECRET": env.of_provider("WEBHOOK_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "resend"
-EMAIL_BACKEND = "durable.mail.providers.backends.ResendBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.resend.ResendTrackingWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.resend.ResendBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.resend.ResendWebhookView"
 ANYMAIL = {
     "RESEND_API_KEY": env.of_provider("RESEND_API_KEY"),
     "RESEND_SIGNING_SECRET": env.of_provider("RESEND_SIGNING_SECRET"),
 }
 # % endif
 # % if cookiecutter.email_provider == "scaleway"
-EMAIL_BACKEND = "durable.mail.providers.backends.ScalewayBackend"
+EMAIL_BACKEND = "durable.mail.providers.scaleway.ScalewayBackend"
 ANYMAIL = {
     "SCALEWAY_SECRET_KEY": env.of_provider("SCALEWAY_SECRET_KEY"),
     "SCALEWAY_PROJECT_ID": env.of_provider("SCALEWAY_PROJECT_ID"),
@@ -112,8 +112,8 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "sendgrid"
-EMAIL_BACKEND = "durable.mail.providers.backends.SendGridBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.sendgrid.SendGridTrackingWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.sendgrid.SendGridBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.sendgrid.SendGridWebhookView"
 ANYMAIL = {
     "SENDGRID_API_KEY": env.of_provider("SENDGRID_API_KEY"),
     "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": env.of_provider(
@@ -122,8 +122,8 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "sparkpost"
-EMAIL_BACKEND = "durable.mail.providers.backends.SparkPostBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.sparkpost.SparkPostTrackingWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.sparkpost.SparkPostBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.sparkpost.SparkPostWebhookView"
 ANYMAIL = {
     "SPARKPOST_API_KEY": env.of_provider("SPARKPOST_API_KEY"),
     "SPARKPOST_API_URL": env.str("SPARKPOST_API_URL", default="https://api.sparkpost.com/api/v1/"),
@@ -131,8 +131,8 @@ ANYMAIL = {
 }
 # % endif
 # % if cookiecutter.email_provider == "unisender_go"
-EMAIL_BACKEND = "durable.mail.providers.backends.UnisenderGoBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.unisender_go.UnisenderGoTrackingWebhookView"
+EMAIL_BACKEND = "durable.mail.providers.unisender_go.UnisenderGoBackend"
+EMAIL_WEBHOOK = "durable.mail.providers.unisender_go.UnisenderGoWebhookView"
 ANYMAIL = {
     "UNISENDER_GO_API_KEY": env.of_provider("UNISENDER_GO_API_KEY"),
     "UNISENDER_GO_API_URL": env.str(

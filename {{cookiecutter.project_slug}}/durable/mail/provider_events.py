@@ -5,7 +5,6 @@ Anymail's webhook views have looked at the provider's secret or signature by the
 
 import hashlib
 import json
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -35,33 +34,10 @@ REPLACES = {
     Kind.BOUNCED: (Status.SENDING, Status.SENT, Status.DELIVERED, Status.FAILED),
     Kind.COMPLAINED: (Status.SENDING, Status.SENT, Status.DELIVERED, Status.BOUNCED),
 }
-# Their reports name the first recipient of a mail, whoever bounced. Mails of this service have one; of others,
-# which share the account, nobody knows.
-NAMES_THE_FIRST = {"Resend"}
-# Anymail gives a soft bounce the same type as a hard one for these, or gives no reason; what the
-# provider itself says decides.
-IS_HARD: dict[str, Callable[[Any], bool]] = {
-    "Amazon SES": lambda said: said["bounce"]["bounceType"] == "Permanent",
-    "Brevo": lambda said: said["event"] == "hard_bounce",
-    "MailerSend": lambda said: said["data"]["type"] == "hard_bounced",
-    "Mailjet": lambda said: bool(said.get("hard_bounce")),
-    "Mailtrap": lambda said: said.get("bounce_category", "badrecipient") == "badrecipient",
-    "Mandrill": lambda said: said["event"] == "hard_bounce",
-    "Postmark": lambda said: said.get("Type") == "HardBounce",
-    "Resend": lambda said: said["data"]["bounce"].get("type", "Permanent") == "Permanent",
-    "SendGrid": lambda said: said.get("type") == "bounce",
-    # https://support.sparkpost.com/docs/deliverability/bounce-classification-codes
-    "SparkPost": lambda said: next(iter(said["msys"].values()))["bounce_class"] in {"10", "30"},
-    # https://godocs.unisender.ru/email-statuses
-    "Unisender Go": lambda said: (
-        said.get("delivery_info", {}).get("delivery_status")
-        in {"err_mailbox_discarded", "err_unreachable", "err_user_inactive", "err_user_unknown"}
-    ),
-}
 
 
 @receiver(tracking)
-def note_report(event: AnymailTrackingEvent, esp_name: str, **_: Any) -> None:
+def record_report(sender: Any, event: AnymailTrackingEvent, esp_name: str, **_: Any) -> None:
     """Move the row, leave an event, and suppress the address after a hard bounce or a complaint.
 
     A report of an unknown mail is logged and not refused, or the provider would send it for days. It
@@ -75,8 +51,9 @@ def note_report(event: AnymailTrackingEvent, esp_name: str, **_: Any) -> None:
         logger.warning(
             "email_report_unknown", provider=esp_name, report=kind, message_id=event.message_id
         )
-        if event.recipient and esp_name not in NAMES_THE_FIRST:
-            suppress(bare_address(event.recipient), event, esp_name)
+        # The account may be shared: another service's mail may have several recipients.
+        if event.recipient and not getattr(sender, "reports_first_recipient", False):
+            suppress(bare_address(event.recipient), event, sender)
         return
     with transaction.atomic():
         _event, new = EmailEvent.objects.get_or_create(
@@ -86,32 +63,38 @@ def note_report(event: AnymailTrackingEvent, esp_name: str, **_: Any) -> None:
         if new and kind in REPLACES:
             Email.objects.filter(pk=email.pk, status__in=REPLACES[kind]).update(status=kind)
         if new:
-            suppress(email.address, event, esp_name)
+            suppress(email.address, event, sender)
     logger.info("email_reported", provider=esp_name, report=kind, email_id=str(email.pk), new=new)
 
 
-def suppress(address: str, event: AnymailTrackingEvent, esp_name: str) -> None:
+def suppress(address: str, event: AnymailTrackingEvent, view: Any) -> None:
     """Let nothing more go to an address, if the report is a reason for that."""
-    if reason := reason_to_suppress(event, esp_name):
+    if reason := reason_to_suppress(event, view):
         Suppression.objects.get_or_create(
             address=address, defaults={"reason": reason, "detail": describe(event)}
         )
 
 
-def reason_to_suppress(event: AnymailTrackingEvent, esp_name: str) -> Suppression.Reason | None:
-    """Return why the address must not be written to again, or None if it may.
+def reason_to_suppress(event: AnymailTrackingEvent, view: Any) -> Suppression.Reason | None:
+    """Return why an address must be suppressed, or None.
 
     A full mailbox or a server that is away is no reason.
+
+    Args:
+        event: the report.
+        view: the provider's webhook view, which may have a rule of its own; see durable/mail/providers.
     """
     if event.event_type == EventType.COMPLAINED:
         return Suppression.Reason.COMPLAINT
     if event.event_type != EventType.BOUNCED:
         return None
-    if is_hard := IS_HARD.get(esp_name):
-        hard = is_hard(event.esp_event)
-    else:
-        hard = event.reject_reason in {RejectReason.BOUNCED, RejectReason.INVALID}
-    return Suppression.Reason.BOUNCE if hard else None
+    is_hard = getattr(view, "is_hard_bounce", is_bad_address)
+    return Suppression.Reason.BOUNCE if is_hard(event) else None
+
+
+def is_bad_address(event: AnymailTrackingEvent) -> bool:
+    """Return whether Anymail's reason for a bounce is the address."""
+    return event.reject_reason in {RejectReason.BOUNCED, RejectReason.INVALID}
 
 
 def fingerprint(event: AnymailTrackingEvent, esp_name: str) -> str:

@@ -5,15 +5,20 @@ from anymail.signals import EventType, RejectReason
 from django.utils.timezone import now
 
 from durable.mail.models import Suppression
-from durable.mail.provider_events import note_report
+from durable.mail.provider_events import record_report
+from durable.mail.providers.unisender_go import UnisenderGoWebhookView
 
 NAME = "given-by-the-provider"
 
 
-def report(event_type, esp_name="Anybody", **fields):
+def report(event_type, view=None, **fields):
     given = {"message_id": NAME, "timestamp": now(), "event_id": None, "esp_event": {}}
     said = {"reject_reason": None, "description": None, "mta_response": None, "recipient": ""}
-    note_report(SimpleNamespace(event_type=event_type, **given | said | fields), esp_name)
+    record_report(
+        sender=view,
+        event=SimpleNamespace(event_type=event_type, **given | said | fields),
+        esp_name="A provider",
+    )
 
 
 @pytest.fixture
@@ -66,7 +71,7 @@ def test_a_report_about_an_attempt_whose_answer_was_lost_counts_for_the_address(
 
 def test_a_bounce_by_unisender_go_without_a_reason_moves_the_mail(email):
     said = {"status": "hard_bounced"}
-    report(EventType.BOUNCED, esp_name="Unisender Go", esp_event=said)
+    report(EventType.BOUNCED, view=UnisenderGoWebhookView, esp_event=said)
 
     email.refresh_from_db()
     assert email.status == "bounced"

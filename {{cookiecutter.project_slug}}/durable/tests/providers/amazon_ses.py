@@ -190,7 +190,7 @@ def forge(message_id: str) -> dict[str, Report]:
 
 PROVIDER = Provider(
     backend="durable.mail.providers.amazon_ses.AmazonSESBackend",
-    webhook="anymail.webhooks.amazon_ses.AmazonSESTrackingWebhookView",
+    webhook="durable.mail.providers.amazon_ses.AmazonSESWebhookView",
     environment={
         "AWS_ACCESS_KEY_ID": KEY_ID,
         "AWS_SECRET_ACCESS_KEY": "a secret access key",

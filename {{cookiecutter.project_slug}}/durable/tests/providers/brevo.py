@@ -81,8 +81,8 @@ def reports(name: str, **more: Any) -> Callable[[str], Report]:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.BrevoBackend",
-    webhook="anymail.webhooks.brevo.BrevoTrackingWebhookView",
+    backend="durable.mail.providers.brevo.BrevoBackend",
+    webhook="durable.mail.providers.brevo.BrevoWebhookView",
     environment={"BREVO_API_KEY": KEY, "WEBHOOK_SECRET": SECRET},
     anymail={"BREVO_API_KEY": KEY, "WEBHOOK_SECRET": SECRET},
     local=lambda url, seconds: {"BREVO_API_URL": url, "REQUESTS_TIMEOUT": seconds},

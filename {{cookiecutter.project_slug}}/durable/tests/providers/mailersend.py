@@ -117,8 +117,8 @@ def forged(message_id: str) -> dict[str, Report]:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.MailerSendBackend",
-    webhook="durable.mail.providers.webhooks.MailerSendWebhookView",
+    backend="durable.mail.providers.mailersend.MailerSendBackend",
+    webhook="durable.mail.providers.mailersend.MailerSendWebhookView",
     environment={"MAILERSEND_API_TOKEN": TOKEN, "MAILERSEND_SIGNING_SECRET": SECRET},
     anymail={"MAILERSEND_API_TOKEN": TOKEN, "MAILERSEND_SIGNING_SECRET": SECRET},
     local=lambda url, seconds: {"MAILERSEND_API_URL": url, "REQUESTS_TIMEOUT": seconds},

@@ -130,8 +130,8 @@ def bounce(error: str, related: str, *, hard: bool) -> Any:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.MailjetBackend",
-    webhook="anymail.webhooks.mailjet.MailjetTrackingWebhookView",
+    backend="durable.mail.providers.mailjet.MailjetBackend",
+    webhook="durable.mail.providers.mailjet.MailjetWebhookView",
     environment={
         "MAILJET_API_KEY": API_KEY,
         "MAILJET_SECRET_KEY": SECRET_KEY,

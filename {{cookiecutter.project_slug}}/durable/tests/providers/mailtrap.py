@@ -116,8 +116,8 @@ def forge(message_id: str) -> dict[str, Report]:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.MailtrapBackend",
-    webhook="anymail.webhooks.mailtrap.MailtrapTrackingWebhookView",
+    backend="durable.mail.providers.mailtrap.MailtrapBackend",
+    webhook="durable.mail.providers.mailtrap.MailtrapWebhookView",
     environment=SETTINGS,
     anymail=SETTINGS,
     local=lambda url, seconds: {"MAILTRAP_API_URL": url, "REQUESTS_TIMEOUT": seconds},

@@ -132,8 +132,8 @@ def forge(message_id: str) -> dict[str, Report]:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.MandrillBackend",
-    webhook="durable.mail.providers.webhooks.MandrillWebhookView",
+    backend="durable.mail.providers.mandrill.MandrillBackend",
+    webhook="durable.mail.providers.mandrill.MandrillWebhookView",
     environment=SETTINGS,
     anymail=SETTINGS,
     local=lambda url, seconds: {"MANDRILL_API_URL": url, "REQUESTS_TIMEOUT": seconds},

@@ -171,7 +171,7 @@ def forged(message_id: str) -> dict[str, Report]:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.PostalBackend",
+    backend="durable.mail.providers.postal.PostalBackend",
     webhook="anymail.webhooks.postal.PostalTrackingWebhookView",
     environment={
         "POSTAL_API_URL": API_URL,

@@ -107,8 +107,8 @@ def complained(message_id: str) -> Report:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.PostmarkBackend",
-    webhook="anymail.webhooks.postmark.PostmarkTrackingWebhookView",
+    backend="durable.mail.providers.postmark.PostmarkBackend",
+    webhook="durable.mail.providers.postmark.PostmarkWebhookView",
     environment={"POSTMARK_SERVER_TOKEN": TOKEN, "WEBHOOK_SECRET": SECRET},
     anymail={"POSTMARK_SERVER_TOKEN": TOKEN, "WEBHOOK_SECRET": SECRET},
     local=lambda url, seconds: {"POSTMARK_API_URL": url, "REQUESTS_TIMEOUT": seconds},

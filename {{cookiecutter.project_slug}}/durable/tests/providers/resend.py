@@ -116,8 +116,8 @@ def changed(message_id: str) -> Report:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.ResendBackend",
-    webhook="anymail.webhooks.resend.ResendTrackingWebhookView",
+    backend="durable.mail.providers.resend.ResendBackend",
+    webhook="durable.mail.providers.resend.ResendWebhookView",
     environment={"RESEND_API_KEY": KEY, "RESEND_SIGNING_SECRET": SECRET},
     anymail={"RESEND_API_KEY": KEY, "RESEND_SIGNING_SECRET": SECRET},
     local=lambda url, seconds: {"RESEND_API_URL": url, "REQUESTS_TIMEOUT": seconds},

@@ -73,7 +73,7 @@ def answer(status: int, **content: Any) -> Response:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.ScalewayBackend",
+    backend="durable.mail.providers.scaleway.ScalewayBackend",
     webhook=None,
     environment={"SCALEWAY_SECRET_KEY": KEY, "SCALEWAY_PROJECT_ID": PROJECT},
     anymail={

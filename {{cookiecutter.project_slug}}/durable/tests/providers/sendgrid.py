@@ -117,8 +117,8 @@ def forged(message_id: str) -> dict[str, Report]:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.SendGridBackend",
-    webhook="anymail.webhooks.sendgrid.SendGridTrackingWebhookView",
+    backend="durable.mail.providers.sendgrid.SendGridBackend",
+    webhook="durable.mail.providers.sendgrid.SendGridWebhookView",
     environment={
         "SENDGRID_API_KEY": KEY,
         "SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": VERIFICATION_KEY,

@@ -150,8 +150,8 @@ def complained(transmission: str) -> Report:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.SparkPostBackend",
-    webhook="anymail.webhooks.sparkpost.SparkPostTrackingWebhookView",
+    backend="durable.mail.providers.sparkpost.SparkPostBackend",
+    webhook="durable.mail.providers.sparkpost.SparkPostWebhookView",
     environment={"SPARKPOST_API_KEY": API_KEY, "WEBHOOK_SECRET": SECRET},
     anymail={
         "SPARKPOST_API_KEY": API_KEY,

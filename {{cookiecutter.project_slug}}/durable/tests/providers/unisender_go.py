@@ -120,8 +120,8 @@ def forged(message_id: str) -> dict[str, Report]:
 
 
 PROVIDER = Provider(
-    backend="durable.mail.providers.backends.UnisenderGoBackend",
-    webhook="anymail.webhooks.unisender_go.UnisenderGoTrackingWebhookView",
+    backend="durable.mail.providers.unisender_go.UnisenderGoBackend",
+    webhook="durable.mail.providers.unisender_go.UnisenderGoWebhookView",
     environment={"UNISENDER_GO_API_KEY": KEY, "UNISENDER_GO_API_URL": URL},
     anymail={"UNISENDER_GO_API_KEY": KEY, "UNISENDER_GO_API_URL": URL},
     local=lambda url, seconds: {

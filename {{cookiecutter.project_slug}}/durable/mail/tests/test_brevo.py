@@ -10,7 +10,7 @@ DUPLICATE = {"code": "duplicate_parameter", "message": "The idempotencyKey was u
 
 @pytest.fixture
 def brevo(httpserver, settings):
-    settings.EMAIL_BACKEND = "durable.mail.providers.backends.BrevoBackend"
+    settings.EMAIL_BACKEND = "durable.mail.providers.brevo.BrevoBackend"
     settings.ANYMAIL = {"BREVO_API_KEY": "a key", "BREVO_API_URL": httpserver.url_for("/")}
     connection.close()
     yield httpserver.expect_request("/smtp/email", method="POST")

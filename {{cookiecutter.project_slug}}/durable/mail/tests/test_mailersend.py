@@ -5,7 +5,7 @@ import pytest
 from anymail.exceptions import AnymailWebhookValidationFailure
 
 from durable.mail.models import Suppression
-from durable.mail.providers.webhooks import MailerSendWebhookView
+from durable.mail.providers.mailersend import MailerSendWebhookView
 
 SECRET, TEST_SECRET = b"sesame", MailerSendWebhookView.TEST_SECRET
 NAME = "69a40e605f010335ed0706a1"
