@@ -28,6 +28,7 @@ LITTER = json.loads(r"""{{ cookiecutter._left_by_tools | tojson }}""")
 PARTS: dict[str, bool] = {
     ".dockerignore": DEPLOYMENT in {"compose", "kubernetes"},
     ".github": CI == "github",
+    ".gitlab": CI == "gitlab",
     ".gitlab-ci.yml": CI == "gitlab",
     "Dockerfile": DEPLOYMENT in {"compose", "kubernetes"},
     "apps/bookings": USE_EXAMPLES == "True",

@@ -42,7 +42,11 @@ SOFT_SHUTDOWN = re.compile(rf'"{SOFT}", default=([\d.]+)')
 # Seconds: twice a worker's time-out for its broker, to stop consuming and to give tasks back.
 GIVING_BACK = 10.0
 COMPONENT = "app.kubernetes.io/component"
-CI_FILES = {"github": (".github/workflows/ci.yml",), "gitlab": (".gitlab-ci.yml",), "none": ()}
+CI_FILES = {
+    "github": (".github/workflows/ci.yml", ".github/CODEOWNERS"),
+    "gitlab": (".gitlab-ci.yml", ".gitlab/CODEOWNERS"),
+    "none": (),
+}
 
 
 @cache
