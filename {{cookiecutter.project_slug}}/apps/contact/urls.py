@@ -1,4 +1,4 @@
-"""URLs of the contact pages; config/urls.py sets their prefix."""
+"""Where the contact pages are, below where config/urls.py puts them."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The invitation model."""
+"""Who was invited, and what came of it."""
 
 from typing import ClassVar
 
@@ -8,28 +8,28 @@ from django.db.models.functions import Lower, Now
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
-    """Invitations by what is still possible."""
+    """Rows by what may still become of them."""
 
     def open(self) -> "InvitationQuerySet":
-        """Return invitations that can be accepted, by the database's clock."""
+        """Return those that may be accepted, by the database's clock."""
         return self.filter(state=Invitation.State.PENDING, expires_at__gt=Now())
 
-    def overdue(self) -> "InvitationQuerySet":
-        """Return expired invitations that are not marked as expired yet."""
+    def run_out(self) -> "InvitationQuerySet":
+        """Return those that nobody has accepted in time, and that still say that somebody may."""
         return self.filter(state=Invitation.State.PENDING, expires_at__lte=Now())
 
 
 class Invitation(models.Model):
-    """One address, invited by one of the staff."""
+    """One address, invited by one person of the staff."""
 
     class Role(models.TextChoices):
-        """The rights of the invited user."""
+        """What the invited person becomes."""
 
         MEMBER = "member"
         STAFF = "staff", "Staff"
 
     class State(models.TextChoices):
-        """Only pending invitations change."""
+        """Where an invitation is on its way."""
 
         PENDING = "pending"
         ACCEPTED = "accepted"
@@ -48,7 +48,7 @@ class Invitation(models.Model):
     accepted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
-    # Of the current link: apps/invitations/tokens.py.
+    # Of the link that holds: apps/invitations/links.py.
     nonce = models.CharField(max_length=32, editable=False)
     token_hash = models.CharField(max_length=64, editable=False)
     sent_at = models.DateTimeField("link sent at", null=True, blank=True, editable=False)
@@ -61,20 +61,20 @@ class Invitation(models.Model):
     class Meta:
         ordering = ("-created_at", "-pk")
         constraints = [
-            # Not `unique=True` on the field: on PostgreSQL that creates a second index, for LIKE.
+            # Here and not with the field, for which PostgreSQL gets a second index, for LIKE.
             models.UniqueConstraint(fields=["token_hash"], name="invitations_by_token"),
             models.UniqueConstraint(
                 Lower("email"),
                 condition=models.Q(state="pending"),
                 name="invitations_one_pending_per_address",
-                violation_error_message="This address is already invited.",
+                violation_error_message="This address is invited already.",
             ),
         ]
         indexes = [
             models.Index(
                 fields=["invited_by", "-created_at", "-id"], name="invitations_by_inviter"
             ),
-            # Both for the cleanup.
+            # Both for the cleanup, which looks at nothing else.
             models.Index(
                 fields=["expires_at"],
                 name="invitations_pending_by_expiry",

@@ -1,1 +1,1 @@
-"""Notifications inside the service, stored as rows until the user reads them."""
+"""What a user is told inside the service: rows, so that nothing is missed while nobody looks."""

@@ -5,5 +5,5 @@ class NotificationsConfig(AppConfig):
     name = "apps.notifications"
     home = "notifications:list"
     summary = (
-        "Everything you missed while you were away, with a count of unread ones on every page."
+        "What happened while you were away, with a bell on every page that counts what is new."
     )

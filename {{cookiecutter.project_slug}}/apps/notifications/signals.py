@@ -1,9 +1,10 @@
-"""Signals for other apps. Both are sent after the commit of the current transaction."""
+"""What others may listen to. apps/notifications knows none of them."""
 
 from django.dispatch import Signal
 
-# A notification was created. Arguments: `notification`.
+# A notification was made and its transaction has committed. Arguments: `notification`.
 notified = Signal()
 
-# A message for all staff with an open page, stored nowhere. Arguments: `title`, `url`.
+# Something happened that all staff who look should see; nothing is kept of it. Arguments: `title`,
+# `url`. The transaction in which it happened has committed.
 announced = Signal()

@@ -1,4 +1,4 @@
-"""URLs of the notifications; config/urls.py sets their prefix."""
+"""Where the notifications are, below where config/urls.py puts them."""
 
 from django.urls import path
 
@@ -7,7 +7,7 @@ from apps.notifications import views
 app_name = "notifications"
 urlpatterns = [
     path("", views.notification_list, name="list"),
-    path("unread/", views.unread, name="unread"),
+    path("bell/", views.bell, name="bell"),
     path("read/", views.read_all, name="read_all"),
     path("<int:pk>/", views.read, name="read"),
 ]

@@ -1,1 +1,1 @@
-"""The layout of all pages, and the home page."""
+"""The frame of all pages, and the home page."""

@@ -1,4 +1,4 @@
-"""Response headers of pages."""
+"""What becomes of each page on its way out."""
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -7,15 +7,15 @@ from django.utils.deprecation import MiddlewareMixin
 
 
 class NoStoreMiddleware(MiddlewareMixin):
-    """Stops browsers from storing pages of logged-in users, unless the view sets a caching time.
+    """Lets browsers keep nothing that a signed-in user sees, unless its view says for how long.
 
-    Otherwise the next user of the same browser could go back to them after the logout.
+    Who comes after them and goes back would see it, though they have logged out.
     """
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """Add the headers. The session is only checked if the view has read it."""
+        """Mark the answer; whether somebody has signed in, a request without a session is not asked."""
         if (
             "Cache-Control" not in response
             and request.session.accessed

@@ -1,1 +1,1 @@
-"""Users, who log in with their email address."""
+"""People: a user whose email address is the login."""

@@ -1,4 +1,4 @@
-"""The user model."""
+"""The user of this service."""
 
 from typing import Any, ClassVar
 
@@ -10,14 +10,14 @@ from django.db.models.functions import Lower
 
 
 class UserManager(BaseUserManager["User"]):
-    """Creates and finds users by email address."""
+    """Makes users by email address."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Save and return a user.
 
         Args:
-            email: the login, unique regardless of letter case.
-            password: None if the user cannot log in with a password.
+            email: the login; letter case does not tell two users apart.
+            password: None for a user who cannot log in with one.
             fields: further fields of the model.
 
         Raises:
@@ -31,23 +31,23 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Save and return a user with all permissions."""
+        """Save and return a user who may do everything."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Return the user with this login, regardless of letter case."""
+        """Find who logs in, whatever the letter case."""
         return self.with_email(username).get()
 
     def with_email(self, email: str | None) -> models.QuerySet["User"]:
-        """Return the user with an address, regardless of letter case, or nothing.
+        """Return who has an address, whatever the letter case: one user or none.
 
-        Not `iexact`: the index does not support it, and it treats more letters as equal.
+        Not `iexact`: PostgreSQL has no index for that, and takes more letters for the same.
         """
         return self.alias(lower_email=Lower("email")).filter(lower_email=Lower(Value(email)))
 
 
 class User(AbstractUser):
-    """A user who logs in with an email address."""
+    """A person who logs in with an email address."""
 
     username = None  # type: ignore[assignment]
     email = models.EmailField("email address")
@@ -61,8 +61,8 @@ class User(AbstractUser):
         constraints = [
             models.UniqueConstraint(
                 Lower("email"),
-                name="users_email_unique",
-                violation_error_message="A user with this email address already exists.",
+                name="users_email_unique_in_any_case",
+                violation_error_message="A user with this email address exists already.",
             )
         ]
 

@@ -217,7 +217,6 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en"
-FORMAT_MODULE_PATH = "config.formats"
 TIME_ZONE = "{{ cookiecutter.timezone }}"
 USE_TZ = True
 

@@ -1,4 +1,4 @@
-"""The count of unread notifications in pages/base.html."""
+"""What the bell in pages/base.html shows."""
 
 from django import template
 

@@ -15,36 +15,35 @@ def ann():
 
 
 @pytest.fixture
-def received():
-    """The arguments of `notified`, each with whether its row was visible."""
-    received = []
+def heard():
+    heard = []
 
-    def receive(notification, **_):
-        received.append((notification, Notification.objects.filter(pk=notification.pk).exists()))
+    def listen(notification, **_):
+        heard.append((notification, Notification.objects.filter(pk=notification.pk).exists()))
 
-    notified.connect(receive)
-    yield received
-    notified.disconnect(receive)
+    notified.connect(listen)
+    yield heard
+    notified.disconnect(listen)
 
 
-def test_the_signal_is_sent_after_the_commit(ann, received):
+def test_a_notification_is_told_after_the_commit(ann, heard):
     with transaction.atomic():
         notification = notify(ann, "booking", "A new booking", url="/bookings/1/")
-        assert received == []
+        assert heard == []
 
-    assert received == [(notification, True)]
+    assert heard == [(notification, True)]
 
 
-def test_a_rollback_sends_no_signal(ann, received):
+def test_what_is_rolled_back_is_told_to_nobody(ann, heard):
     with transaction.atomic():
         notify(ann, "booking", "A new booking")
         transaction.set_rollback(True)
 
-    assert received == []
+    assert heard == []
     assert not Notification.objects.exists()
 
 
-def test_a_failing_receiver_does_not_affect_the_caller(ann):
+def test_who_fails_to_listen_does_not_hurt_the_caller(ann):
     def fail(**_):
         raise ConnectionError
 
@@ -58,30 +57,30 @@ def test_a_failing_receiver_does_not_affect_the_caller(ann):
 
 
 @pytest.mark.parametrize("url", ["https://example.com/", "//example.com/", "/\\example.com", "x/"])
-def test_a_link_to_another_site_is_invalid(ann, url):
+def test_a_link_that_leads_elsewhere_is_refused(ann, url):
     with pytest.raises(ValueError, match="is not a path of this service"):
         notify(ann, "booking", "A new booking", url=url)
 
     assert not Notification.objects.exists()
 
 
-def test_a_long_title_is_truncated(ann):
+def test_a_title_that_is_too_long_is_cut_and_harms_nobody(ann):
     assert notify(ann, "booking", "a" * 500).title == "a" * 199 + "…"
 
 
-def test_an_announcement_is_sent_after_the_commit_and_not_stored():
-    received = []
+def test_an_announcement_is_told_after_the_commit_and_not_kept():
+    heard = []
 
-    def receive(title, url, **_):
-        received.append((title, url))
+    def listen(title, url, **_):
+        heard.append((title, url))
 
-    announced.connect(receive)
+    announced.connect(listen)
     try:
         with transaction.atomic():
             announce_to_staff("A new booking", "/bookings/1/")
-            assert received == []
+            assert heard == []
     finally:
-        announced.disconnect(receive)
+        announced.disconnect(listen)
 
-    assert received == [("A new booking", "/bookings/1/")]
+    assert heard == [("A new booking", "/bookings/1/")]
     assert not Notification.objects.exists()

@@ -1,4 +1,4 @@
-"""Queues the email of an invitation, once for each link."""
+"""Queues an invitation's mail, once for each link."""
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -11,14 +11,14 @@ from durable.api import send_email
 Outcome = dict[str, str]
 
 
-def queue_email(invitation_id: int) -> Outcome:
-    """Queue the email of an invitation, unless there is a reason to skip it.
+def queue_mail(invitation_id: int) -> Outcome:
+    """Queue the mail of an invitation unless there is a reason not to.
 
     Returns:
         `{"status": "success", "email_id": …}` or `{"status": "skipped", "reason": …}`.
 
     Raises:
-        ValueError: the address cannot receive email.
+        ValueError: no mail could go to the address.
     """
     with transaction.atomic():
         invitation = (
@@ -27,7 +27,7 @@ def queue_email(invitation_id: int) -> Outcome:
             .filter(pk=invitation_id)
             .first()
         )
-        if invitation is None or (reason := skip_reason(invitation)):
+        if invitation is None or (reason := why_not(invitation)):
             return {"status": "skipped", "reason": "unknown" if invitation is None else reason}
         email = send_email(
             "invitation",
@@ -35,7 +35,7 @@ def queue_email(invitation_id: int) -> Outcome:
             {
                 "invitation_id": invitation.pk,
                 "inviter": invitation.invited_by.get_full_name() or str(invitation.invited_by),
-                "expires_at": date_format(localtime(invitation.expires_at), "DATETIME_FORMAT"),
+                "expires_at": date_format(localtime(invitation.expires_at), "j F Y, H:i T"),
             },
             key=f"invitation-{invitation.pk}-{invitation.nonce}",
             related=invitation,
@@ -44,8 +44,8 @@ def queue_email(invitation_id: int) -> Outcome:
     return {"status": "success", "email_id": str(email.pk)}
 
 
-def skip_reason(invitation: Invitation) -> str:
-    """Return why no email is due, or an empty text."""
+def why_not(invitation: Invitation) -> str:
+    """Return why no mail goes out, or nothing."""
     if invitation.state != Invitation.State.PENDING:
         return invitation.state
     if not Invitation.objects.open().filter(pk=invitation.pk).exists():

@@ -1,1 +1,0 @@
-"""Formats of each language that replace Django's (FORMAT_MODULE_PATH)."""
