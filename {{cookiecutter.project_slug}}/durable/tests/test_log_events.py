@@ -28,11 +28,11 @@ def level_of(call: ast.Call) -> str:
 
 def fields_of(call: ast.Call) -> set[str]:
     """Return the fields of a log line; the standard library's logger takes them in `extra`."""
-    names = {keyword.arg: keyword.value for keyword in call.keywords}
-    extra = names.pop("extra", None)
-    if extra:
-        return {ast.literal_eval(key) for key in extra.keys}
-    return set(names)
+    fields = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    match fields.pop("extra", None):
+        case ast.Dict(keys=keys):
+            return {str(ast.literal_eval(key)) for key in keys if key}
+    return set(fields)
 
 
 def logged() -> dict[str, tuple[set[str], set[str]]]:
