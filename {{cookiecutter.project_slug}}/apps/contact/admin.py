@@ -1,4 +1,4 @@
-"""What visitors wrote, for the staff to read."""
+"""Messages of visitors in the admin."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from apps.contact.models import Submission
 
 
 class ReadFilter(admin.SimpleListFilter):
-    """Tells apart what has been read."""
+    """Filters by read and unread."""
 
     title = parameter_name = "read"
 
@@ -28,7 +28,7 @@ class ReadFilter(admin.SimpleListFilter):
 
 @admin.register(Submission)
 class SubmissionAdmin(admin.ModelAdmin):
-    """Messages: nobody edits what a visitor wrote; it is marked as read, or deleted."""
+    """Messages are not edited, only marked as read or deleted."""
 
     list_display = ("subject", "name", "email", "created_at", "read_at")
     list_filter = (ReadFilter, "created_at")
@@ -42,17 +42,17 @@ class SubmissionAdmin(admin.ModelAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Submission | None = None) -> bool:
-        """Allow the list's actions, and no change of a single message."""
+        """Allow the actions of the list, but not the form of a message."""
         return obj is None and super().has_change_permission(request)
 
     @admin.action(description="Mark as read", permissions=["change"])
-    def mark_as_read(self, request: HttpRequest, chosen: QuerySet[Submission]) -> None:
-        """Note the time, unless there is one."""
-        marked = chosen.filter(read_at__isnull=True).update(read_at=Now())
+    def mark_as_read(self, request: HttpRequest, submissions: QuerySet[Submission]) -> None:
+        """Set the time; keep an earlier one."""
+        marked = submissions.filter(read_at__isnull=True).update(read_at=Now())
         self.message_user(request, f"{marked} marked as read.")
 
     @admin.action(description="Mark as unread", permissions=["change"])
-    def mark_as_unread(self, request: HttpRequest, chosen: QuerySet[Submission]) -> None:
-        """Put them on top again; unread messages are never cleaned up."""
-        marked = chosen.filter(read_at__isnull=False).update(read_at=None)
+    def mark_as_unread(self, request: HttpRequest, submissions: QuerySet[Submission]) -> None:
+        """Move messages back to the top; unread ones are never deleted."""
+        marked = submissions.filter(read_at__isnull=False).update(read_at=None)
         self.message_user(request, f"{marked} marked as unread.")

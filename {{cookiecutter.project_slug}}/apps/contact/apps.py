@@ -4,4 +4,4 @@ from django.apps import AppConfig
 class ContactConfig(AppConfig):
     name = "apps.contact"
     home = "contact:form"
-    summary = "A form whose answer waits for no mail, and whose mails cannot be lost."
+    summary = "A form that responds at once, with emails that cannot be lost."

@@ -7,7 +7,7 @@ from durable.api import validate_address
 
 
 class ContactForm(forms.ModelForm):
-    """What a visitor has to fill in."""
+    """The fields for visitors."""
 
     class Meta:
         model = Submission
@@ -19,8 +19,8 @@ class ContactForm(forms.ModelForm):
         }
 
     def clean_email(self) -> str:
-        """Refuse what Django takes for an address and mail does not, such as `ann@[127.0.0.1]`."""
+        """Reject addresses that Django accepts and email does not, such as `ann@[127.0.0.1]`."""
         try:
             return validate_address("email", self.cleaned_data["email"])
         except ValueError as error:
-            raise forms.ValidationError("Enter an address that can be written to.") from error
+            raise forms.ValidationError("Enter an address that can receive email.") from error

@@ -1,4 +1,4 @@
-"""What visitors wrote."""
+"""The model for messages of visitors."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -17,7 +17,7 @@ class Submission(models.Model):
     class Meta:
         ordering = ("-created_at",)
         indexes = [
-            # For the cleanup, which looks at nothing else.
+            # For the cleanup.
             models.Index(
                 fields=["created_at"],
                 name="contact_read_by_age",

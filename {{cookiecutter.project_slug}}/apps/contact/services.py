@@ -1,6 +1,6 @@
-"""Durable here: the message, its mails and notifications are rows of one transaction: all or none.
+"""Saves messages. A message, its emails and its notifications are rows of one transaction.
 
-From the commit on, mail's own rows and sweeper see to it that each mail arrives.
+After the commit, the engine sends the emails and retries until they arrive.
 """
 
 import structlog
@@ -17,42 +17,41 @@ from durable.api import send_email, send_emails
 
 logger = structlog.get_logger(__name__)
 
-MOST_PER_HOUR = 5  # messages from one address: more than a person writes
+MAX_PER_HOUR = 5  # messages of one client: more than a person writes
 HOUR = 3600  # seconds
 
 
 def submit(*, name: str, email: str, subject: str, message: str) -> Submission:
-    """Save a message, confirm it to its sender, and tell the staff.
+    """Save a message, confirm it to the sender and notify the staff.
 
     Raises:
-        ValueError: no mail could go to `email`, or to one of the staff; then nothing is saved.
+        ValueError: `email` or an address of the staff cannot receive email; nothing is saved.
     """
     with transaction.atomic():
         submission = Submission.objects.create(
             name=name, email=email, subject=subject, message=message
         )
-        queue_mails(submission)
+        queue_emails(submission)
         notify_staff(submission)
     return submission
 
 
-def staff() -> QuerySet[User]:
-    """Return who is told of a message."""
+def active_staff() -> QuerySet[User]:
     return User.objects.filter(is_staff=True, is_active=True)
 
 
-def queue_mails(submission: Submission) -> None:
-    """Queue the confirmation and the notices; the keys make a second call harmless."""
+def queue_emails(submission: Submission) -> None:
+    """Queue the confirmation and the notices. Their keys make a second call harmless."""
     key = f"contact-{submission.pk}"
-    # Anybody can enter anybody's address. A confirmation with the message or the name in it would
-    # send a stranger's words to whomever the stranger likes. (`subject` is the mail's own.)
+    # Visitors can enter the address of another person. The confirmation contains neither name nor
+    # message, or it could send any text to any address. (`subject` is the email's own.)
     send_email(
         "contact_confirmation",
         submission.email,
         {"about": submission.subject},
         key=f"{key}-confirmation",
         related=submission,
-        headers={"Auto-Submitted": "auto-replied"},  # RFC 3834: no machine answers it
+        headers={"Auto-Submitted": "auto-replied"},  # RFC 3834: stops automatic replies
     )
     notice = {
         "submission_id": submission.pk,
@@ -61,35 +60,36 @@ def queue_mails(submission: Submission) -> None:
         "about": submission.subject,
         "message": submission.message,
     }
-    # One message to the broker, however many they are.
+    # One message to the broker, regardless of the number of recipients.
     send_emails(
-        "contact_notice", [(user.email, notice, f"{key}-notice-{user.pk}") for user in staff()]
+        "contact_notice",
+        [(user.email, notice, f"{key}-notice-{user.pk}") for user in active_staff()],
     )
 
 
 def notify_staff(submission: Submission) -> None:
-    """Ring the bells of the staff, and tell those who are there."""
+    """Notify each of the staff, and show an announcement to those with an open page."""
     page = reverse("admin:contact_submission_change", args=[submission.pk])
-    for user in staff():
+    for user in active_staff():
         notify(
             user,
             "contact",
             f"Contact: {submission.subject}",
-            f"{submission.name} wrote a message.",
+            f"{submission.name} sent a message.",
             url=page,
         )
     announce_to_staff(f"A new message: {submission.subject}", page)
 
 
-def may_submit(address: str) -> bool:
-    """Count a message from a client's address; return whether it is within MOST_PER_HOUR.
+def within_rate_limit(client_address: str) -> bool:
+    """Count a message of a client; return whether it is within MAX_PER_HOUR.
 
-    Without a cache nobody is held up: some spam is better than no messages.
+    There is no limit while the cache is down: spam is better than lost messages.
     """
-    key = f"contact:{address}"
+    key = f"contact:{client_address}"
     try:
         cache.add(key, 0, HOUR)
-        return cache.incr(key) <= MOST_PER_HOUR
-    except (RedisError, ValueError) as error:  # ValueError: the hour ended between the two lines
-        logger.warning("contact_limit_off", error=str(error))
+        return cache.incr(key) <= MAX_PER_HOUR
+    except (RedisError, ValueError) as error:  # ValueError: the key expired between the two lines
+        logger.warning("contact_rate_limit_disabled", error=str(error))
         return True

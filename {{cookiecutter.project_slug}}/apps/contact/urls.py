@@ -1,4 +1,4 @@
-"""Where the contact pages are, below where config/urls.py puts them."""
+"""URLs of the contact pages; config/urls.py sets their prefix."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The contact page. It answers once the rows are saved; what is slow is a worker's business."""
+"""The contact page. It responds once the rows are saved; workers send the emails."""
 
 import structlog
 from django.conf import settings
@@ -12,24 +12,24 @@ from apps.contact.forms import ContactForm
 logger = structlog.get_logger(__name__)
 
 TOO_MANY = (
-    f"You have sent {services.MOST_PER_HOUR} messages within an hour, which is as many as we take. "
-    "Please keep this one and send it later."
+    f"The limit is {services.MAX_PER_HOUR} messages per hour. "
+    "Please keep this message and send it later."
 )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def contact(request: HttpRequest) -> HttpResponse:
-    """Show the form, or take what was written."""
+    """Show the form, or submit a message."""
     if request.method != "POST":
         return render(request, "contact/form.html", {"form": ContactForm()})
     if request.POST.get("website"):
-        # People do not see this field. A bot that is refused would come back wiser.
+        # Visitors do not see this field. A bot that got an error would try something else.
         logger.info("contact_bot_ignored")
         return redirect("contact:thanks")
     form = ContactForm(request.POST)
     status = 422
     if form.is_valid():
-        if services.may_submit(client_address(request)):
+        if services.within_rate_limit(client_address(request)):
             services.submit(**form.cleaned_data)
             return redirect("contact:thanks")
         form.add_error(None, TOO_MANY)
@@ -39,17 +39,17 @@ def contact(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def thanks(request: HttpRequest) -> HttpResponse:
-    """Say that the message has arrived."""
+    """Confirm that the message was received."""
     return render(request, "contact/thanks.html")
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the address that the request came from.
+    """Return the address of the client.
 
-    Each of our TRUSTED_PROXIES adds to X-Forwarded-For who asked it. What stands before that is
-    the client's own writing, by which it could be somebody else with every request.
+    Each of our TRUSTED_PROXIES appends the address of its own client to X-Forwarded-For. The
+    client itself can write anything before that.
     """
-    asked_by = request.headers.get("X-Forwarded-For", "").replace(",", " ").split()
-    if 0 < settings.TRUSTED_PROXIES <= len(asked_by):
-        return str(asked_by[-settings.TRUSTED_PROXIES])
+    forwarded_for = request.headers.get("X-Forwarded-For", "").replace(",", " ").split()
+    if 0 < settings.TRUSTED_PROXIES <= len(forwarded_for):
+        return str(forwarded_for[-settings.TRUSTED_PROXIES])
     return str(request.META.get("REMOTE_ADDR", ""))

@@ -1,1 +1,1 @@
-"""An example: invitations by mail, each with a link that works once, and not for ever."""
+"""An example: invitations by email, with links that work once and expire."""

@@ -1,4 +1,4 @@
-"""Everybody's invitations, for the staff."""
+"""All invitations in the admin."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ from apps.invitations.models import Invitation
 
 @admin.register(Invitation)
 class InvitationAdmin(admin.ModelAdmin):
-    """Invitations: made on their own page, here sent again or taken back."""
+    """Invitations can be resent and revoked here; the page `invitations:list` creates them."""
 
     list_display = ("email", "role", "state", "invited_by", "sent_at", "expires_at")
     list_filter = ("state", "role", "created_at")
     list_select_related = ("invited_by",)
     search_fields = ("email", "invited_by__email")
-    # Not the hash: who may look at rows need not know of the secrets' traces.
+    # Without the hash of the token: view-only users do not need it.
     fields = (
         *("email", "role", "state", "invited_by", "accepted_by"),
         *("created_at", "sent_at", "expires_at", "accepted_at"),
@@ -29,26 +29,26 @@ class InvitationAdmin(admin.ModelAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Invitation | None = None) -> bool:
-        """Allow the list's actions, and no change of a single invitation."""
+        """Allow the actions of the list, but not the form of an invitation."""
         return obj is None and super().has_change_permission(request)
 
-    @admin.action(description="Send a new link", permissions=["change"])
-    def resend(self, request: HttpRequest, chosen: QuerySet[Invitation]) -> None:
-        """Send new links to those that are pending."""
-        self.apply(request, services.resend, chosen, "sent again")
+    @admin.action(description="Resend with a new link", permissions=["change"])
+    def resend(self, request: HttpRequest, invitations: QuerySet[Invitation]) -> None:
+        """Send new links for pending invitations."""
+        self.apply(request, services.resend, invitations, "resent")
 
     @admin.action(description="Revoke", permissions=["change"])
-    def revoke(self, request: HttpRequest, chosen: QuerySet[Invitation]) -> None:
-        """Take back those that are pending."""
-        self.apply(request, services.revoke, chosen, "revoked")
+    def revoke(self, request: HttpRequest, invitations: QuerySet[Invitation]) -> None:
+        """Revoke pending invitations."""
+        self.apply(request, services.revoke, invitations, "revoked")
 
     def apply(
         self,
         request: HttpRequest,
-        act: Callable[[Invitation], bool],
-        chosen: QuerySet[Invitation],
+        change: Callable[[Invitation], bool],
+        invitations: QuerySet[Invitation],
         done: str,
     ) -> None:
-        """Do it to each, and say how many it reached."""
-        count = sum(map(act, chosen))
-        self.message_user(request, f"{count} of {len(chosen)} {done}.")
+        """Apply a change to each, and show how many have changed."""
+        count = sum(map(change, invitations))
+        self.message_user(request, f"{count} of {len(invitations)} {done}.")

@@ -7,12 +7,12 @@ from django.apps import AppConfig
 class InvitationsConfig(AppConfig):
     name = "apps.invitations"
     home = "invitations:list"
-    summary = "Links that are sent by mail, work once and run out, and whose secret no table holds."
-    # What neither the log nor Sentry is told (logs.py, config/settings/sentry.py).
+    summary = "Invitation links that work once and expire, with secrets that no table stores."
+    # Redacted in the log and in Sentry (log_filters.py, config/settings/sentry.py).
     secret = re.compile(r"(?<=/invitations/accept/)[^/\s?'\">]+")
 
     def ready(self) -> None:
-        from apps.invitations import logs  # noqa: PLC0415 - it listens from here on
+        from apps.invitations import log_filters  # noqa: PLC0415 - connects a receiver
 
-        for name in logs.LOGGERS:
-            logging.getLogger(name).addFilter(logs.HideToken())
+        for name in log_filters.LOGGERS:
+            logging.getLogger(name).addFilter(log_filters.RedactToken())

@@ -1,60 +1,60 @@
-"""The form that invites."""
+"""The invitation form."""
 
 from typing import Any
 
 from django import forms
 
 from apps.invitations.models import Invitation
-from apps.invitations.services import may_grant
+from apps.invitations.services import can_grant
 from apps.users.models import User
 from durable.api import bare_address, validate_address
 
-LONGEST = 254  # characters of an address (RFC 5321, as in Django's EmailField)
-MOST_AT_ONCE = 500  # addresses: what a person pastes, and a worker queues within seconds
+MAX_LENGTH = 254  # characters of an address (RFC 5321, as in Django's EmailField)
+MAX_ADDRESSES = 500  # in one form: a worker queues that many emails within seconds
 
 
 class InviteForm(forms.Form):
-    """One or several addresses, and what they become."""
+    """One or more addresses, and the role of the invited users."""
 
     emails = forms.CharField(
         label="Email addresses",
         help_text="One per line.",
         widget=forms.Textarea({"rows": 5}),
-        max_length=MOST_AT_ONCE * LONGEST,
+        max_length=MAX_ADDRESSES * MAX_LENGTH,
     )
     role = forms.ChoiceField()
 
     def __init__(self, inviter: User, *args: Any, **kwargs: Any) -> None:
-        """Offer the roles that the inviter may give."""
+        """Offer the roles that the inviter can grant."""
         super().__init__(*args, **kwargs)
-        roles = [choice for choice in Invitation.Role.choices if may_grant(inviter, choice[0])]
+        roles = [choice for choice in Invitation.Role.choices if can_grant(inviter, choice[0])]
         self.fields["role"].choices = roles  # type: ignore[attr-defined]
 
     def clean_emails(self) -> list[str]:
-        """Return the addresses, each once, or say in which lines there is none."""
+        """Return the addresses without duplicates, or an error for each invalid line."""
         found: dict[str, str] = {}
-        mistakes = []
+        errors = []
         for number, line in enumerate(self.cleaned_data["emails"].splitlines(), start=1):
             address = line.strip()
             if not address:
                 continue
             try:
-                found.setdefault(address.lower(), bare(address))
+                found.setdefault(address.lower(), clean_address(address))
             except ValueError:
-                mistakes.append(f"Line {number}: {address!r} is not an email address.")
-        if len(found) > MOST_AT_ONCE:
-            mistakes.append(f"{len(found)} addresses, and {MOST_AT_ONCE} may be invited at once.")
-        if mistakes:
-            raise forms.ValidationError(mistakes)
+                errors.append(f"Line {number}: {address!r} is not an email address.")
+        if len(found) > MAX_ADDRESSES:
+            errors.append(f"{len(found)} addresses: the limit is {MAX_ADDRESSES}.")
+        if errors:
+            raise forms.ValidationError(errors)
         return list(found.values())
 
 
-def bare(address: str) -> str:
-    """Return an address without a name.
+def clean_address(address: str) -> str:
+    """Return an address.
 
     Raises:
-        ValueError: it is none, or too long for a row.
+        ValueError: it is invalid, has a display name, or is too long for the row.
     """
-    if bare_address(address) != address.lower() or len(address) > LONGEST:
+    if bare_address(address) != address.lower() or len(address) > MAX_LENGTH:
         raise ValueError(address)
     return validate_address("email", address)

@@ -1,4 +1,4 @@
-"""Who was invited, and what came of it."""
+"""The invitation model."""
 
 from typing import ClassVar
 
@@ -8,28 +8,28 @@ from django.db.models.functions import Lower, Now
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
-    """Rows by what may still become of them."""
+    """Invitations by what is still possible."""
 
     def open(self) -> "InvitationQuerySet":
-        """Return those that may be accepted, by the database's clock."""
+        """Return invitations that can be accepted, by the database's clock."""
         return self.filter(state=Invitation.State.PENDING, expires_at__gt=Now())
 
-    def run_out(self) -> "InvitationQuerySet":
-        """Return those that nobody has accepted in time, and that still say that somebody may."""
+    def overdue(self) -> "InvitationQuerySet":
+        """Return expired invitations that are not marked as expired yet."""
         return self.filter(state=Invitation.State.PENDING, expires_at__lte=Now())
 
 
 class Invitation(models.Model):
-    """One address, invited by one person of the staff."""
+    """One address, invited by one of the staff."""
 
     class Role(models.TextChoices):
-        """What the invited person becomes."""
+        """The rights of the invited user."""
 
         MEMBER = "member"
         STAFF = "staff", "Staff"
 
     class State(models.TextChoices):
-        """Where an invitation is on its way."""
+        """Only pending invitations change."""
 
         PENDING = "pending"
         ACCEPTED = "accepted"
@@ -48,7 +48,7 @@ class Invitation(models.Model):
     accepted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
-    # Of the link that holds: apps/invitations/links.py.
+    # Of the current link: apps/invitations/tokens.py.
     nonce = models.CharField(max_length=32, editable=False)
     token_hash = models.CharField(max_length=64, editable=False)
     sent_at = models.DateTimeField("link sent at", null=True, blank=True, editable=False)
@@ -61,20 +61,20 @@ class Invitation(models.Model):
     class Meta:
         ordering = ("-created_at", "-pk")
         constraints = [
-            # Here and not with the field, for which PostgreSQL gets a second index, for LIKE.
+            # Not `unique=True` on the field: on PostgreSQL that creates a second index, for LIKE.
             models.UniqueConstraint(fields=["token_hash"], name="invitations_by_token"),
             models.UniqueConstraint(
                 Lower("email"),
                 condition=models.Q(state="pending"),
                 name="invitations_one_pending_per_address",
-                violation_error_message="This address is invited already.",
+                violation_error_message="This address is already invited.",
             ),
         ]
         indexes = [
             models.Index(
                 fields=["invited_by", "-created_at", "-id"], name="invitations_by_inviter"
             ),
-            # Both for the cleanup, which looks at nothing else.
+            # Both for the cleanup.
             models.Index(
                 fields=["expires_at"],
                 name="invitations_pending_by_expiry",

@@ -1,4 +1,4 @@
-"""What the pages and the admin call."""
+"""Functions for the pages and the admin."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -10,30 +10,30 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.invitations.links import hash_of, new_nonce, token_of
 from apps.invitations.models import Invitation
 from apps.invitations.tasks import send_bulk_invitations, send_invitation_email
+from apps.invitations.tokens import hash_token, new_nonce, token_for
 from apps.notifications.services import notify
 from apps.users.models import User
 
-LIFETIME = timedelta(days=7)  # long enough for a holiday, short enough for a forgotten mailbox
+LIFETIME = timedelta(days=7)  # of a link: longer than most holidays, and a limit for old mailboxes
 
 
 class CannotAcceptError(Exception):
-    """Why an invitation cannot be accepted, as a word: `unknown` or its state."""
+    """The invitation cannot be accepted. The text is `unknown` or the invitation's state."""
 
 
-def may_grant(inviter: User, role: str) -> bool:
-    """Say whether somebody may make others what a role says: only superusers make staff."""
+def can_grant(inviter: User, role: str) -> bool:
+    """Return whether a user can grant a role: only superusers add staff."""
     return role != Invitation.Role.STAFF or (inviter.is_active and inviter.is_superuser)
 
 
-def fresh_link() -> dict[str, object]:
-    """Return the fields of a new link; one that was sent before holds no more."""
+def new_link() -> dict[str, object]:
+    """Return the fields of a new link, which invalidates an earlier one."""
     nonce = new_nonce()
     return {
         "nonce": nonce,
-        "token_hash": hash_of(token_of(nonce)),
+        "token_hash": hash_token(token_for(nonce)),
         "sent_at": None,
         "expires_at": timezone.now() + LIFETIME,
     }
@@ -42,22 +42,21 @@ def fresh_link() -> dict[str, object]:
 def invite(
     inviter: User, emails: Iterable[str], role: str = Invitation.Role.MEMBER
 ) -> list[Invitation]:
-    """Invite addresses; one that waits for an answer already gets no second invitation.
+    """Invite addresses, except those with a pending invitation.
 
     Returns:
         the new invitations.
 
     Raises:
-        PermissionDenied: the inviter may not give this role.
+        PermissionDenied: the inviter cannot grant this role.
     """
-    if not may_grant(inviter, role):
-        raise PermissionDenied("Only a superuser invites staff.")
+    if not can_grant(inviter, role):
+        raise PermissionDenied("Only superusers can invite staff.")
     with transaction.atomic():
-        # What has run out makes room, also before the night's cleanup.
-        Invitation.objects.run_out().update(state=Invitation.State.EXPIRED)
+        # Otherwise their addresses could not be invited until the nightly cleanup.
+        Invitation.objects.overdue().update(state=Invitation.State.EXPIRED)
         rows = [
-            Invitation(email=email, role=role, invited_by=inviter, **fresh_link())
-            for email in emails
+            Invitation(email=email, role=role, invited_by=inviter, **new_link()) for email in emails
         ]
         Invitation.objects.bulk_create(rows, ignore_conflicts=True)
         nonces = [row.nonce for row in rows]
@@ -70,41 +69,41 @@ def invite(
 
 
 def resend(invitation: Invitation) -> bool:
-    """Send a new link, and let the old one hold no more; return whether that was still of use."""
+    """Send a new link, which invalidates the old one; return whether the invitation was pending."""
     with transaction.atomic():
         pending = Invitation.objects.filter(pk=invitation.pk, state=Invitation.State.PENDING)
-        if not pending.update(**fresh_link()):
+        if not pending.update(**new_link()):
             return False
         send_invitation_email.delay(invitation.pk)
     return True
 
 
 def revoke(invitation: Invitation) -> bool:
-    """Take an invitation back; return whether that came in time."""
+    """Revoke an invitation; return whether it was pending."""
     pending = Invitation.objects.filter(pk=invitation.pk, state=Invitation.State.PENDING)
     return bool(pending.update(state=Invitation.State.REVOKED))
 
 
 def find(token: str) -> Invitation:
-    """Return the invitation that a link opens.
+    """Return the invitation of a link.
 
     Raises:
-        CannotAcceptError: there is none, or it holds no more.
+        CannotAcceptError: there is none, or it cannot be accepted any more.
     """
-    # One look: by the second, another may have accepted it, and it would seem to have run out.
-    known = Invitation.objects.annotate(is_late=Q(expires_at__lte=Now()))
-    invitation = known.select_related("invited_by").filter(token_hash=hash_of(token)).first()
+    # One query: between two, another request could accept it, and it would appear as expired.
+    known = Invitation.objects.annotate(is_overdue=Q(expires_at__lte=Now()))
+    invitation = known.select_related("invited_by").filter(token_hash=hash_token(token)).first()
     if invitation is None:
         raise CannotAcceptError("unknown")
     if invitation.state != Invitation.State.PENDING:
         raise CannotAcceptError(invitation.state)
-    if invitation.is_late:
+    if invitation.is_overdue:
         raise CannotAcceptError(Invitation.State.EXPIRED)
     return invitation
 
 
-def user_of(invitation: Invitation) -> User | None:
-    """Return who has the invited address already."""
+def existing_user(invitation: Invitation) -> User | None:
+    """Return the user with the invited address, if there is one."""
     return User.objects.with_email(invitation.email).first()
 
 
@@ -112,39 +111,39 @@ def accept(token: str, *, password: str | None = None) -> User:
     """Accept an invitation, once.
 
     Args:
-        token: the secret of its link.
-        password: of the account that is made, unless the invited person has one.
+        token: the secret in its link.
+        password: of the new account, if the invited address has none.
 
     Returns:
-        who has accepted.
+        the user who has accepted.
 
     Raises:
-        CannotAcceptError: it holds no more, or somebody was quicker.
+        CannotAcceptError: it cannot be accepted any more, or another request was faster.
     """
     invitation = find(token)
     with transaction.atomic():
         claimed = (
             Invitation.objects.open()
-            .filter(pk=invitation.pk, token_hash=hash_of(token))
+            .filter(pk=invitation.pk, token_hash=hash_token(token))
             .update(state=Invitation.State.ACCEPTED, accepted_at=Now())
         )
         if not claimed:
             raise CannotAcceptError(Invitation.State.ACCEPTED)
-        user = user_of(invitation) or User.objects.create_user(invitation.email, password)
-        grant(invitation, user)
+        user = existing_user(invitation) or User.objects.create_user(invitation.email, password)
+        grant_role(invitation, user)
         Invitation.objects.filter(pk=invitation.pk).update(accepted_by=user)
         notify(
             invitation.invited_by,
             "invitation",
-            f"{invitation.email} has accepted your invitation",
+            f"{invitation.email} accepted your invitation",
             url=reverse("invitations:list"),
         )
     return user
 
 
-def grant(invitation: Invitation, user: User) -> None:
-    """Give the role, if its inviter may still give it: they may have lost that right meanwhile."""
-    if invitation.role == Invitation.Role.STAFF and may_grant(
+def grant_role(invitation: Invitation, user: User) -> None:
+    """Grant the role, unless the inviter has lost the right to grant it."""
+    if invitation.role == Invitation.Role.STAFF and can_grant(
         invitation.invited_by, invitation.role
     ):
         user.is_staff = True

@@ -1,6 +1,6 @@
-"""Durable, all but the cleanup: somebody waits for an invitation, and its inviter believes it sent.
+"""Invitations are durable tasks, since the inviter relies on them.
 
-A cleanup that is lost is made up for by the next night's.
+The cleanup is a plain task: if one run is lost, the next night's run does the same work.
 """
 
 from collections.abc import Sequence
@@ -9,66 +9,51 @@ from typing import Any
 
 import structlog
 from celery import shared_task
-from celery.exceptions import SoftTimeLimitExceeded
 from django.db.models.functions import Now
 
+from apps.invitations.emails import Outcome, queue_email
 from apps.invitations.models import Invitation
-from apps.invitations.sending import Outcome, queue_mail
-from durable.api import DurableTask, Task
+from durable.api import DurableTask, Task, purge
 
 logger = structlog.get_logger(__name__)
 
-RETENTION = timedelta(days=90)  # of what came to nothing; what was accepted stays
-CHANGED_AT_ONCE = 1_000  # rows; one short transaction each
+RETENTION = timedelta(days=90)  # of expired and revoked invitations; accepted ones are kept
 
 
 @shared_task(base=DurableTask, name="invitations.send_invitation_email")
 def send_invitation_email(invitation_id: int) -> Outcome:
-    """Queue an invitation's mail; see `queue_mail`."""
-    outcome = queue_mail(invitation_id)
-    logger.info("invitation_sent", invitation=invitation_id, **outcome)
+    """Queue the email of an invitation; see `queue_email`."""
+    outcome = queue_email(invitation_id)
+    logger.info("invitation_processed", invitation=invitation_id, **outcome)
     return outcome
 
 
 @shared_task(base=DurableTask, name="invitations.send_bulk_invitations")
 def send_bulk_invitations(invitation_ids: Sequence[int]) -> dict[str, Any]:
-    """Queue many invitations' mails; one that fails holds up no other.
+    """Queue the emails of several invitations; an invalid address does not stop the others.
+
+    A run after an interruption skips the emails that are queued already.
 
     Returns:
-        how many were a `success`, `skipped` or `failed`, and the `errors` of those by their ids.
-        After an interruption it runs again, and skips what it had queued.
+        the numbers of `success`, `skipped` and `failed`, and the `errors` by invitation id.
     """
     counts: dict[str, Any] = {"success": 0, "failed": 0, "skipped": 0, "errors": {}}
     for invitation_id in invitation_ids:
         try:
-            counts[queue_mail(invitation_id)["status"]] += 1
+            counts[queue_email(invitation_id)["status"]] += 1
         except ValueError as error:
             counts["failed"] += 1
             counts["errors"][str(invitation_id)] = str(error)
-    logger.info("invitations_sent", **counts)
+    logger.info("invitations_processed", **counts)
     return counts
 
 
 @shared_task(base=Task, name="invitations.cleanup_expired_invitations")
 def cleanup_expired_invitations() -> dict[str, int]:
-    """Mark what has run out, delete what came to nothing long ago; return how many of each."""
-    ended = Invitation.objects.filter(
+    """Mark overdue invitations as expired and delete old ones; return how many of each."""
+    expired = Invitation.objects.overdue().update(state=Invitation.State.EXPIRED)
+    old = Invitation.objects.filter(
         state__in=[Invitation.State.EXPIRED, Invitation.State.REVOKED],
         created_at__lt=Now() - RETENTION,
     )
-    counts = {"expired": 0, "deleted": 0}
-    try:
-        while pks := first(Invitation.objects.run_out().order_by("expires_at")):
-            # Asked again, since somebody may have sent one again.
-            due = Invitation.objects.run_out().filter(pk__in=pks)
-            counts["expired"] += due.update(state=Invitation.State.EXPIRED)
-        while pks := first(ended.order_by("created_at")):
-            counts["deleted"] += ended.filter(pk__in=pks).delete()[0]
-    except SoftTimeLimitExceeded:
-        logger.info("invitation_cleanup_goes_on_tomorrow", **counts)
-    return counts
-
-
-def first(invitations: Any) -> list[int]:
-    """Return the ids of the first rows."""
-    return list(invitations.values_list("pk", flat=True)[:CHANGED_AT_ONCE])
+    return {"expired": expired, "deleted": purge(old.order_by("created_at"))}

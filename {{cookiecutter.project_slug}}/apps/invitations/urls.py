@@ -1,4 +1,4 @@
-"""Where the invitations' pages are, below where config/urls.py puts them."""
+"""URLs of the invitations; config/urls.py sets their prefix."""
 
 from django.urls import path
 
@@ -7,7 +7,7 @@ from apps.invitations.views import accept, change, invitation_list
 app_name = "invitations"
 urlpatterns = [
     path("", invitation_list, name="list"),
-    path("<int:pk>/resend/", change, {"what": "resend"}, name="resend"),
-    path("<int:pk>/revoke/", change, {"what": "revoke"}, name="revoke"),
+    path("<int:pk>/resend/", change, {"action": "resend"}, name="resend"),
+    path("<int:pk>/revoke/", change, {"action": "revoke"}, name="revoke"),
     path("accept/<str:token>/", accept, name="accept"),
 ]

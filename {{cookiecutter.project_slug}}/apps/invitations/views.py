@@ -1,4 +1,4 @@
-"""The staff's invitations, and the page that a link opens."""
+"""The page that invites users, and the page of an invitation link."""
 
 from functools import wraps
 from typing import Any, Protocol
@@ -18,21 +18,15 @@ from django.views.decorators.http import require_http_methods
 from apps.invitations import services
 from apps.invitations.forms import InviteForm
 from apps.invitations.models import Invitation
-from apps.users.decorators import post_after_login
+from apps.users.decorators import UserRequest, post_after_login
 from apps.users.models import User
 
 PER_PAGE = 20
-HTTP_OF = {"unknown": 404}  # for all other words: 410, it was there
+NOT_FOUND, GONE = 404, 410
 
 
-class UserRequest(HttpRequest):
-    """A request of somebody who has logged in."""
-
-    user: User
-
-
-class View(Protocol):
-    """A view that a link's secret reaches."""
+class TokenView(Protocol):
+    """A view with a token in its URL."""
 
     def __call__(self, request: HttpRequest, token: str) -> HttpResponse: ...
 
@@ -40,14 +34,14 @@ class View(Protocol):
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation_list(request: UserRequest) -> HttpResponse:
-    """Show whom one has invited, or invite."""
+    """List the user's own invitations, or invite."""
     if not request.user.is_staff:
         return render(request, "invitations/list.html", status=403)
     form = InviteForm(request.user, request.POST or None)
     status = 200
     if request.method == "POST":
         if form.is_valid():
-            tell_how_many(request, form)
+            invite(request, form)
             return redirect("invitations:list")
         status = 422
     own = Invitation.objects.filter(invited_by=request.user)
@@ -56,74 +50,77 @@ def invitation_list(request: UserRequest) -> HttpResponse:
     return render(request, "invitations/list.html", context, status=status)
 
 
-def tell_how_many(request: UserRequest, form: InviteForm) -> None:
-    """Invite, and say how many that were."""
+def invite(request: UserRequest, form: InviteForm) -> None:
+    """Invite the addresses of a valid form, and show how many are new."""
     emails, role = form.cleaned_data["emails"], form.cleaned_data["role"]
     new = services.invite(request.user, emails, role)
     messages.success(request, f"{len(new)} invited.")
-    if known := len(emails) - len(new):
-        messages.info(request, f"{known} invited before: send those again if need be.")
+    if pending := len(emails) - len(new):
+        messages.info(request, f"{pending} already invited: resend those below if needed.")
 
 
 @post_after_login(lambda **_: reverse("invitations:list"))
-def change(request: UserRequest, pk: int, what: str) -> HttpResponse:
-    """Send one of one's own invitations again, or take it back."""
+def change(request: UserRequest, pk: int, action: str) -> HttpResponse:
+    """Resend or revoke one of the user's own invitations."""
     if not request.user.is_staff:
         return render(request, "invitations/list.html", status=403)
     invitation = get_object_or_404(Invitation, pk=pk, invited_by=request.user)
     act, done = {
-        "resend": (services.resend, "A new link is on its way; the old one holds no more."),
-        "revoke": (services.revoke, "Taken back."),
-    }[what]
+        "resend": (services.resend, "A new link is on its way. The old link is no longer valid."),
+        "revoke": (services.revoke, "The invitation is revoked."),
+    }[action]
     if act(invitation):
         messages.success(request, done)
     else:
-        messages.warning(request, "Too late: it is no longer pending.")
+        messages.warning(request, "The invitation is no longer pending.")
     return redirect("invitations:list")
 
 
-def no_trace_of_the_link(view: View) -> View:
-    """Let neither caches nor other sites learn of a secret in an address."""
+def protect_token(view: TokenView) -> TokenView:
+    """Keep the token in the URL out of caches and out of requests to other sites."""
 
     @wraps(view)
-    def without_trace(request: HttpRequest, token: str) -> HttpResponse:
+    def protected(request: HttpRequest, token: str) -> HttpResponse:
         response = view(request, token)
-        # With `no-referrer`, browsers send `Origin: null`, and the form is refused as forged.
+        # With `no-referrer`, browsers send `Origin: null`, which fails the CSRF check.
         response["Referrer-Policy"] = "strict-origin"
         return response
 
-    return never_cache(without_trace)
+    return never_cache(protected)
 
 
-@no_trace_of_the_link
+@protect_token
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 def accept(request: HttpRequest, token: str) -> HttpResponse:
-    """Show who invites whom, or accept: with a new password, or by whom the address belongs to."""
+    """Show an invitation, or accept it: with a new password, or as the user of its address."""
     try:
         invitation = services.find(token)
-        account = services.user_of(invitation)
+        account = services.existing_user(invitation)
         form = (
             None if account else SetPasswordForm(User(email=invitation.email), request.POST or None)
         )
-        if request.method == "POST" and may_accept(request, account, form):
-            return welcome(request, token, form)
+        if request.method == "POST" and can_accept(request, account, form):
+            return accept_and_log_in(request, token, form)
     except services.CannotAcceptError as error:
         reason = str(error)
         context: dict[str, Any] = {"reason": reason}
-        return render(request, "invitations/gone.html", context, status=HTTP_OF.get(reason, 410))
+        status = NOT_FOUND if reason == "unknown" else GONE
+        return render(request, "invitations/gone.html", context, status=status)
     context = {"invitation": invitation, "account": account, "form": form}
     status = 422 if request.method == "POST" else 200
     return render(request, "invitations/accept.html", context, status=status)
 
 
-def may_accept(request: HttpRequest, account: User | None, form: SetPasswordForm | None) -> bool:
-    """Say whether who asks has the account, or has chosen a password for a new one."""
+def can_accept(request: HttpRequest, account: User | None, form: SetPasswordForm | None) -> bool:
+    """Return whether the password is valid or, if the address has an account, its user is logged in."""
     return form.is_valid() if form else request.user == account
 
 
-def welcome(request: HttpRequest, token: str, form: SetPasswordForm | None) -> HttpResponse:
-    """Accept, and log in who is new."""
+def accept_and_log_in(
+    request: HttpRequest, token: str, form: SetPasswordForm | None
+) -> HttpResponse:
+    """Accept the invitation, and log in a new user."""
     password = form.cleaned_data["new_password1"] if form else None
     user = services.accept(token, password=password)
     if form:

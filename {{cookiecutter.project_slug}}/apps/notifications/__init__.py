@@ -1,1 +1,1 @@
-"""What a user is told inside the service: rows, so that nothing is missed while nobody looks."""
+"""Notifications inside the service, stored as rows until the user reads them."""

@@ -1,4 +1,4 @@
-"""What users were told, for the staff to look at."""
+"""Notifications in the admin."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -9,7 +9,7 @@ from durable.api import LargeTableAdmin
 
 @admin.register(Notification)
 class NotificationAdmin(LargeTableAdmin):
-    """Notifications: nobody writes or edits one; they may be deleted, so that their user may be."""
+    """Read-only notifications. They can be deleted, so that their user can be deleted."""
 
     list_display = ("title", "user", "kind", "created_at", "read_at")
     list_filter = (("read_at", admin.EmptyFieldListFilter), "created_at")

@@ -5,5 +5,5 @@ class NotificationsConfig(AppConfig):
     name = "apps.notifications"
     home = "notifications:list"
     summary = (
-        "What happened while you were away, with a bell on every page that counts what is new."
+        "Everything you missed while you were away, with a count of unread ones on every page."
     )

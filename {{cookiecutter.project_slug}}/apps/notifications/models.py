@@ -1,4 +1,4 @@
-"""What users were told."""
+"""The notification model."""
 
 from django.conf import settings
 from django.db import models
@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 
 class Notification(models.Model):
-    """One thing that one user is told."""
+    """One message to one user."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -25,13 +25,13 @@ class Notification(models.Model):
         ordering = ("-created_at", "-pk")
         indexes = [
             models.Index(fields=["user", "-created_at", "-id"], name="notifications_by_user"),
-            # For the bell on every page, whose cost must not grow with what has been read.
+            # For the count on every page: its cost must not grow with read notifications.
             models.Index(
                 fields=["user"],
                 name="notifications_unread",
                 condition=models.Q(read_at__isnull=True),
             ),
-            # For the purge, which looks at nothing else.
+            # For the purge.
             models.Index(fields=["created_at"], name="notifications_by_age"),
         ]
 

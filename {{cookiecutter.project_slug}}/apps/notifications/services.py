@@ -1,4 +1,4 @@
-"""What the rest of the service calls."""
+"""Functions that create, mark and count notifications."""
 
 from functools import partial
 
@@ -12,23 +12,23 @@ from apps.notifications.models import Notification
 from apps.notifications.signals import announced, notified
 from apps.users.models import User
 
-MOST_COUNTED = 99  # the bell says "99+", and counts no further
+MAX_COUNTED = 99  # the page shows "99+", so counting stops there
 
 
 def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> Notification:
-    """Save a notification in the transaction that is open; who listens is told after the commit.
+    """Save a notification in the current transaction; send `notified` after its commit.
 
     Args:
-        user: who is told.
-        kind: what it is about, as a word for programs: `booking`.
-        title: what it says, in a line; after 200 characters it is cut.
-        body: the rest, as plain text.
-        url: where it leads to, a path of this service.
+        user: the recipient.
+        kind: the topic as a word for programs, such as `booking`.
+        title: one line of text, truncated to 200 characters.
+        body: more plain text.
+        url: the page to open, a path of this service.
 
     Raises:
-        ValueError: `url` leads elsewhere.
+        ValueError: `url` is not a path of this service.
     """
-    refuse_foreign(url)
+    validate_path(url)
     notification = Notification.objects.create(
         user=user, kind=kind, title=Truncator(title).chars(200), body=body, url=url
     )
@@ -38,39 +38,39 @@ def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> 
     return notification
 
 
-def refuse_foreign(url: str) -> None:
-    """Raise ValueError for a link that leads elsewhere."""
+def validate_path(url: str) -> None:
+    """Raise ValueError for a link to another site."""
     if url and not is_path(url):
         raise ValueError(f"url: {url!r} is not a path of this service, such as /bookings/1/")
 
 
 def is_path(url: str) -> bool:
-    """Say whether a link stays on this service, however a browser reads it (`//host`, `/\\host`)."""
+    """Return whether browsers treat a link as a path of this service, unlike `//host` or `/\\host`."""
     return url.startswith("/") and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
 
 def mark_read(notifications: QuerySet[Notification]) -> int:
-    """Note the time, unless there is one; return how many were new."""
+    """Mark unread notifications as read; return how many there were."""
     return notifications.filter(read_at__isnull=True).update(read_at=Now())
 
 
 def count_unread(user_id: int) -> int:
-    """Return how much a user has not read, up to one more than MOST_COUNTED."""
+    """Return the number of a user's unread notifications, at most MAX_COUNTED + 1."""
     unread = Notification.objects.filter(user_id=user_id, read_at__isnull=True).order_by()
-    return unread[: MOST_COUNTED + 1].count()
+    return unread[: MAX_COUNTED + 1].count()
 
 
 def announce_to_staff(title: str, url: str = "") -> None:
-    """Tell who listens, after the commit, what all staff who look should see; nothing is kept of it.
+    """Send `announced` after the commit, for all staff with an open page; nothing is stored.
 
     Args:
-        title: what it says, in a line.
-        url: where it leads to, a path of this service.
+        title: one line of text.
+        url: the page to open, a path of this service.
 
     Raises:
-        ValueError: `url` leads elsewhere.
+        ValueError: `url` is not a path of this service.
     """
-    refuse_foreign(url)
+    validate_path(url)
     transaction.on_commit(
         partial(announced.send_robust, sender=announce_to_staff, title=title, url=url)
     )

@@ -1,10 +1,9 @@
-"""What others may listen to. apps/notifications knows none of them."""
+"""Signals for other apps. Both are sent after the commit of the current transaction."""
 
 from django.dispatch import Signal
 
-# A notification was made and its transaction has committed. Arguments: `notification`.
+# A notification was created. Arguments: `notification`.
 notified = Signal()
 
-# Something happened that all staff who look should see; nothing is kept of it. Arguments: `title`,
-# `url`. The transaction in which it happened has committed.
+# A message for all staff with an open page, stored nowhere. Arguments: `title`, `url`.
 announced = Signal()

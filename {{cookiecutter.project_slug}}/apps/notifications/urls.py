@@ -1,4 +1,4 @@
-"""Where the notifications are, below where config/urls.py puts them."""
+"""URLs of the notifications; config/urls.py sets their prefix."""
 
 from django.urls import path
 
@@ -7,7 +7,7 @@ from apps.notifications import views
 app_name = "notifications"
 urlpatterns = [
     path("", views.notification_list, name="list"),
-    path("bell/", views.bell, name="bell"),
+    path("unread/", views.unread, name="unread"),
     path("read/", views.read_all, name="read_all"),
     path("<int:pk>/", views.read, name="read"),
 ]

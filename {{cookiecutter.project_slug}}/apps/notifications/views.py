@@ -1,4 +1,4 @@
-"""What a user was told. Everybody sees and marks their own notifications only."""
+"""Pages of notifications. Users see and mark only their own."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -9,33 +9,23 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 from django_htmx.http import HttpResponseStopPolling, trigger_client_event
-from django_htmx.middleware import HtmxDetails
 
 from apps.notifications import services
 from apps.notifications.models import Notification
-from apps.users.decorators import post_after_login
-from apps.users.models import User
+from apps.users.decorators import UserRequest, post_after_login
 
 PER_PAGE = 20
 
 
-class UserRequest(HttpRequest):
-    """A request that the middleware has looked at, and `login_required` or `post_after_login` too."""
-
-    user: User
-    htmx: HtmxDetails
-
-
-def own(request: UserRequest) -> QuerySet[Notification]:
-    """Return the notifications of who asks."""
+def notifications_of(request: UserRequest) -> QuerySet[Notification]:
     return Notification.objects.filter(user=request.user)
 
 
 @login_required
 @require_safe
 def notification_list(request: UserRequest) -> HttpResponse:
-    """Show the latest ones first."""
-    notifications = own(request)
+    """List notifications, newest first."""
+    notifications = notifications_of(request)
     page = Paginator(notifications, PER_PAGE).get_page(request.GET.get("page"))
     newest_unread = notifications.filter(read_at__isnull=True).first()
     context = {"page": page, "newest_unread": newest_unread}
@@ -44,9 +34,9 @@ def notification_list(request: UserRequest) -> HttpResponse:
 
 @post_after_login(lambda **_: reverse("notifications:list"))
 def read(request: UserRequest, pk: int) -> HttpResponse:
-    """Mark one as read, then go where it leads to if that was the button."""
-    services.mark_read(own(request).filter(pk=pk))
-    notification = get_object_or_404(own(request), pk=pk)
+    """Mark a notification as read; the button "Open" also redirects to its link."""
+    services.mark_read(notifications_of(request).filter(pk=pk))
+    notification = get_object_or_404(notifications_of(request), pk=pk)
     if "open" in request.POST and services.is_path(notification.url):
         return redirect(notification.url)
     if request.htmx:
@@ -57,22 +47,25 @@ def read(request: UserRequest, pk: int) -> HttpResponse:
 
 @post_after_login(lambda **_: reverse("notifications:list"))
 def read_all(request: UserRequest) -> HttpResponse:
-    """Mark all as read that were there when the page was made; what came since stays new."""
+    """Mark all notifications as read up to the newest one on the page that was shown."""
     try:
         newest = int(request.POST.get("newest", ""))
     except ValueError:
         return HttpResponse("newest: a number is needed", status=400, content_type="text/plain")
-    count = services.mark_read(own(request).filter(pk__lte=newest))
+    count = services.mark_read(notifications_of(request).filter(pk__lte=newest))
     messages.success(request, f"{count} marked as read.")
     return redirect("notifications:list")
 
 
 @require_safe
-def bell(request: HttpRequest) -> HttpResponse:
-    """Give the bell anew, unless it would say the same as before: a screen reader would say it again."""
-    if not isinstance(request.user, User):
+def unread(request: HttpRequest) -> HttpResponse:
+    """Return the count of unread notifications if it differs from the count that the page shows.
+
+    A screen reader would read out an equal one again.
+    """
+    if not request.user.is_authenticated:
         return HttpResponseStopPolling()
-    unread = services.count_unread(request.user.pk)
-    if request.GET.get("shown") == str(unread):
+    count = services.count_unread(request.user.pk)
+    if request.GET.get("shown") == str(count):
         return HttpResponse(status=204)
-    return render(request, "notifications/bell.html", {"unread": unread})
+    return render(request, "notifications/unread.html", {"unread": count})

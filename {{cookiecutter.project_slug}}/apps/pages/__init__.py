@@ -1,1 +1,1 @@
-"""The frame of all pages, and the home page."""
+"""The layout of all pages, and the home page."""

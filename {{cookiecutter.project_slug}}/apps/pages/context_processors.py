@@ -1,4 +1,4 @@
-"""What every page may name."""
+"""Variables of every template."""
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 
 def service(request: HttpRequest) -> dict[str, object]:
-    """Give templates the service's name and description, its apps, and where pages hear what is new."""
+    """Return the service's name, description and apps, and the path of its WebSocket."""
     return {
         "service_name": settings.SERVICE_NAME,
         "service_description": settings.SERVICE_DESCRIPTION,
@@ -16,5 +16,5 @@ def service(request: HttpRequest) -> dict[str, object]:
 
 
 def service_apps() -> list[AppConfig]:
-    """Return the apps that have pages: `home` in their AppConfig is a URL name, `summary` a sentence."""
+    """Return the apps with pages: their AppConfig has a URL name `home` and a sentence `summary`."""
     return [app for app in apps.get_app_configs() if hasattr(app, "home")]

@@ -1,4 +1,4 @@
-"""What becomes of each page on its way out."""
+"""Response headers of pages."""
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -7,15 +7,15 @@ from django.utils.deprecation import MiddlewareMixin
 
 
 class NoStoreMiddleware(MiddlewareMixin):
-    """Lets browsers keep nothing that a signed-in user sees, unless its view says for how long.
+    """Stops browsers from storing pages of logged-in users, unless the view sets a caching time.
 
-    Who comes after them and goes back would see it, though they have logged out.
+    Otherwise the next user of the same browser could go back to them after the logout.
     """
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """Mark the answer; whether somebody has signed in, a request without a session is not asked."""
+        """Add the headers. The session is only checked if the view has read it."""
         if (
             "Cache-Control" not in response
             and request.session.accessed

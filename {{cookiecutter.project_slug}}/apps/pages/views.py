@@ -1,4 +1,4 @@
-"""The home page, and its icon."""
+"""The home page and the icon."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -9,7 +9,7 @@ from durable.api import Email, FailedTask, check_all
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """Show what this service is; to its staff (to all in development) also how it does."""
+    """Show the features of the service and, to staff or in development, its status."""
     context: dict[str, object] = {}
     if settings.DEBUG or getattr(request.user, "is_staff", False):
         checks = check_all()
@@ -23,5 +23,5 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def icon(request: HttpRequest) -> HttpResponse:
-    """Lead to the icon: browsers ask here for pages that name none, such as the admin's."""
+    """Redirect to the icon: browsers request this path for pages that link no icon, such as the admin."""
     return redirect(static("pages/icon.svg"))

@@ -1,1 +1,1 @@
-"""People: a user whose email address is the login."""
+"""Users, who log in with their email address."""

@@ -8,14 +8,14 @@ from apps.users.models import User
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):
-    """Django's own user admin, without a user name."""
+    """Django's user admin without a user name."""
 
     ordering = ("email",)
     list_display = ("email", "first_name", "last_name", "is_staff")
     search_fields = ("email", "first_name", "last_name")
     fieldsets = (
         (None, {"fields": ("email", "password")}),
-        ("Person", {"fields": ("first_name", "last_name")}),
+        ("Personal", {"fields": ("first_name", "last_name")}),
         (
             "Permissions",
             {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},

@@ -1,4 +1,4 @@
-"""The user of this service."""
+"""The user model."""
 
 from typing import Any, ClassVar
 
@@ -10,14 +10,14 @@ from django.db.models.functions import Lower
 
 
 class UserManager(BaseUserManager["User"]):
-    """Makes users by email address."""
+    """Creates and finds users by email address."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Save and return a user.
 
         Args:
-            email: the login; letter case does not tell two users apart.
-            password: None for a user who cannot log in with one.
+            email: the login, unique regardless of letter case.
+            password: None if the user cannot log in with a password.
             fields: further fields of the model.
 
         Raises:
@@ -31,23 +31,23 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Save and return a user who may do everything."""
+        """Save and return a user with all permissions."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Find who logs in, whatever the letter case."""
+        """Return the user with this login, regardless of letter case."""
         return self.with_email(username).get()
 
     def with_email(self, email: str | None) -> models.QuerySet["User"]:
-        """Return who has an address, whatever the letter case: one user or none.
+        """Return the user with an address, regardless of letter case, or nothing.
 
-        Not `iexact`: PostgreSQL has no index for that, and takes more letters for the same.
+        Not `iexact`: the index does not support it, and it treats more letters as equal.
         """
         return self.alias(lower_email=Lower("email")).filter(lower_email=Lower(Value(email)))
 
 
 class User(AbstractUser):
-    """A person who logs in with an email address."""
+    """A user who logs in with an email address."""
 
     username = None  # type: ignore[assignment]
     email = models.EmailField("email address")
@@ -61,8 +61,8 @@ class User(AbstractUser):
         constraints = [
             models.UniqueConstraint(
                 Lower("email"),
-                name="users_email_unique_in_any_case",
-                violation_error_message="A user with this email address exists already.",
+                name="users_email_unique",
+                violation_error_message="A user with this email address already exists.",
             )
         ]
 

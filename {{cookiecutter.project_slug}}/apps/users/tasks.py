@@ -1,4 +1,4 @@
-"""Not durable, and need not be: a cleanup that is lost is made up for by the next night's."""
+"""A plain task: if one run is lost, the next night's run deletes the same rows."""
 
 from importlib import import_module
 
@@ -10,5 +10,5 @@ from durable.api import Task
 
 @shared_task(base=Task, name="users.cleanup_sessions")
 def cleanup_sessions() -> None:
-    """Delete sessions that have expired: of who signs out Django deletes them, of all others nobody."""
+    """Delete expired sessions; Django itself deletes only those of users who log out."""
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()

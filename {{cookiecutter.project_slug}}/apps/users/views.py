@@ -1,4 +1,4 @@
-"""Signing in."""
+"""The login page."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from django_htmx.http import HttpResponseClientRefresh
 
 
 class LoginView(DjangoLoginView):
-    """Django's own, which is no part of another page."""
+    """Django's login page, never shown inside another page."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Show the form, but not in a page that asked for a part of itself: that is loaded anew.
+        """Show the form; reload a page that requested a part of itself with HTMX.
 
-        So it comes here again, since its user has signed out elsewhere.
+        Its user has logged out in another tab, so the reload leads to this form.
         """
         if request.method == "GET" and "HX-Request" in request.headers:
             return HttpResponseClientRefresh()

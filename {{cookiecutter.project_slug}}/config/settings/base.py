@@ -217,6 +217,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "config.formats"
 TIME_ZONE = "{{ cookiecutter.timezone }}"
 USE_TZ = True
 

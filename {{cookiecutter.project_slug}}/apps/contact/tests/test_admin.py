@@ -12,7 +12,7 @@ LIST = "/admin/contact/submission/"
 
 @pytest.fixture
 def read():
-    return Submission.objects.create(name="Bob", subject="Read before", read_at=Now())
+    return Submission.objects.create(name="Bob", subject="Old news", read_at=Now())
 
 
 @pytest.fixture
@@ -28,20 +28,20 @@ def staff_client(client, django_user_model):
     return client
 
 
-def act(client, action, *chosen):
-    data = {"action": action, "_selected_action": [submission.pk for submission in chosen]}
+def act(client, action, *submissions):
+    data = {"action": action, "_selected_action": [submission.pk for submission in submissions]}
     return client.post(LIST, data, follow=True).text
 
 
 def test_unread_messages_come_first(admin_client, unread, read):
     page = admin_client.get(LIST).text
 
-    assert page.index("Brand new") < page.index("Read before")
+    assert page.index("Brand new") < page.index("Old news")
 
 
 @pytest.mark.parametrize(
     ("value", "shown", "hidden"),
-    [("no", "Brand new", "Read before"), ("yes", "Read before", "Brand new")],
+    [("no", "Brand new", "Old news"), ("yes", "Old news", "Brand new")],
 )
 def test_the_list_filters_by_read(admin_client, unread, read, value, shown, hidden):
     page = admin_client.get(LIST, {"read": value}).text
@@ -50,7 +50,7 @@ def test_the_list_filters_by_read(admin_client, unread, read, value, shown, hidd
     assert hidden not in page
 
 
-def test_marking_as_read_keeps_the_time_of_the_first_reading(admin_client, unread, read):
+def test_marking_as_read_keeps_an_earlier_time(admin_client, unread, read):
     read.refresh_from_db()
     first = read.read_at
 
@@ -62,13 +62,13 @@ def test_marking_as_read_keeps_the_time_of_the_first_reading(admin_client, unrea
     assert read.read_at == first
 
 
-def test_marking_as_unread_takes_it_back(admin_client, unread, read):
+def test_marking_as_unread_removes_the_time(admin_client, unread, read):
     assert "1 marked as unread" in act(admin_client, "mark_as_unread", unread, read)
 
     assert Submission.objects.filter(read_at=None).count() == 2
 
 
-def test_nobody_edits_what_a_visitor_wrote(admin_client, unread):
+def test_messages_are_read_only(admin_client, unread):
     url = reverse("admin:contact_submission_change", args=[unread.pk])
     page = admin_client.get(url).text
 
@@ -78,7 +78,7 @@ def test_nobody_edits_what_a_visitor_wrote(admin_client, unread):
     assert admin_client.get(f"{LIST}add/").status_code == 403
 
 
-def test_who_may_only_look_marks_nothing(staff_client, unread):
+def test_view_only_users_mark_nothing(staff_client, unread):
     act(staff_client, "mark_as_read", unread)
 
     unread.refresh_from_db()

@@ -6,11 +6,11 @@ from django.core.cache import cache
 
 from apps.contact import services
 from apps.contact.models import Submission
-from durable.mail.models import Email
+from durable.api import Email
 
 pytestmark = pytest.mark.django_db
 
-WRITTEN = {
+MESSAGE = {
     "name": "Ann",
     "email": "ann@example.com",
     "subject": "Opening hours",
@@ -19,14 +19,14 @@ WRITTEN = {
 
 
 @pytest.fixture(autouse=True)
-def _no_messages_so_far():
+def _no_messages_yet():
     cache.clear()
 
 
 @pytest.fixture
 def send(client):
     def send(address="192.0.2.1", **changes):
-        return client.post("/contact/", WRITTEN | changes, REMOTE_ADDR=address)
+        return client.post("/contact/", MESSAGE | changes, REMOTE_ADDR=address)
 
     return send
 
@@ -40,28 +40,28 @@ def test_every_field_has_a_label(client):
         assert f'<label for="{control}">' in page
 
 
-def test_with_htmx_the_answer_takes_the_place_of_the_form(client, send):
+def test_with_htmx_the_response_replaces_the_form(client, send):
     page = client.get("/contact/").text
     assert re.search(r'<form[^>]* hx-post="/contact/"[^>]* hx-select="#content"', page)
     assert '<main id="content">' in page
 
-    thanks = client.post("/contact/", WRITTEN, follow=True, headers={"HX-Request": "true"}).text
+    thanks = client.post("/contact/", MESSAGE, follow=True, headers={"HX-Request": "true"}).text
     assert '<main id="content">' in thanks
     assert re.search(r"<h1[^>]* autofocus>Thank you", thanks)
     assert Submission.objects.count() == 1
 
 
-def test_a_message_is_saved_confirmed_and_thanked_for(client, send):
+def test_a_message_is_saved_and_confirmed(client, send):
     response = send()
 
     submission = Submission.objects.get()
-    assert {name: getattr(submission, name) for name in WRITTEN} == WRITTEN
+    assert {name: getattr(submission, name) for name in MESSAGE} == MESSAGE
     assert Email.objects.get().to == "ann@example.com"
     assert response.url == "/contact/thanks/"
     assert "Thank you" in client.get(response.url).text
 
 
-def test_without_redis_the_visitor_is_thanked_and_the_mail_waits(
+def test_without_redis_the_page_responds_and_the_mail_stays_queued(
     send, redis_server, caplog, django_capture_on_commit_callbacks
 ):
     redis_server.stop()
@@ -76,7 +76,7 @@ def test_without_redis_the_visitor_is_thanked_and_the_mail_waits(
     assert Email.objects.get().status == "queued"
 
 
-def test_mistakes_are_listed_and_tied_to_their_fields(send):
+def test_errors_are_listed_and_linked_to_their_fields(send):
     response = send(email="ann", name="")
     page = response.text
 
@@ -91,17 +91,17 @@ def test_mistakes_are_listed_and_tied_to_their_fields(send):
     assert not Submission.objects.exists()
 
 
-def test_an_address_that_no_mail_reaches_is_a_mistake_and_not_a_crash(send, monkeypatch):
-    def refuse(argument, address):
+def test_an_address_that_cannot_receive_mail_is_a_form_error(send, monkeypatch):
+    def reject(argument, address):
         raise ValueError(f"{argument}: {address!r} is not an email address")
 
     # Which addresses these are depends on Python's own parser.
-    monkeypatch.setattr("apps.contact.forms.validate_address", refuse)
+    monkeypatch.setattr("apps.contact.forms.validate_address", reject)
 
-    assert "Enter an address that can be written to." in send().text
+    assert "Enter an address that can receive email." in send().text
 
 
-def test_an_error_on_the_way_leaves_neither_message_nor_mail(send, monkeypatch):
+def test_an_error_leaves_neither_message_nor_mail(send, monkeypatch):
     def fail(*_):
         raise RuntimeError("the last step fails")
 
@@ -114,7 +114,7 @@ def test_an_error_on_the_way_leaves_neither_message_nor_mail(send, monkeypatch):
 
 
 @pytest.mark.parametrize("changes", [{}, {"email": "not an address"}], ids=["valid", "invalid"])
-def test_a_bot_is_thanked_and_ignored(send, caplog, changes):
+def test_bots_see_the_thank_you_page_and_are_ignored(send, caplog, changes):
     caplog.set_level("INFO")
 
     response = send(website="https://example.com", **changes)
@@ -125,29 +125,29 @@ def test_a_bot_is_thanked_and_ignored(send, caplog, changes):
     assert not Email.objects.exists()
 
 
-def test_the_sixth_message_of_an_hour_is_refused_and_not_lost(send):
+def test_the_sixth_message_of_an_hour_is_rejected_and_kept_in_the_form(send):
     assert [send().status_code for _ in range(5)] == [302] * 5
 
-    refused = send()
+    rejected = send()
 
-    assert refused.status_code == 429
-    assert "5 messages within an hour" in refused.text
-    assert "When are you open?" in refused.text
+    assert rejected.status_code == 429
+    assert "5 messages per hour" in rejected.text
+    assert "When are you open?" in rejected.text
     assert Submission.objects.count() == 5
     assert send(address="192.0.2.2").status_code == 302
 
 
-def test_mistakes_do_not_count(send):
+def test_invalid_messages_do_not_count(send):
     for _ in range(6):
         send(email="ann")
 
     assert send().status_code == 302
 
 
-def test_a_forged_header_makes_nobody_somebody_else(client):
+def test_a_forged_header_does_not_change_the_client(client):
     codes = [
         client.post(
-            "/contact/", WRITTEN, headers={"X-Forwarded-For": f"192.0.2.{n}, 198.51.100.1"}
+            "/contact/", MESSAGE, headers={"X-Forwarded-For": f"192.0.2.{n}, 198.51.100.1"}
         ).status_code
         for n in range(6)
     ]
@@ -155,9 +155,9 @@ def test_a_forged_header_makes_nobody_somebody_else(client):
     assert codes == [302] * 5 + [429]
 
 
-def test_behind_a_proxy_each_has_a_limit_of_their_own(client, settings):
+def test_behind_a_proxy_each_client_has_its_own_limit(client, settings):
     def send(address):
-        return client.post("/contact/", WRITTEN, headers={"X-Forwarded-For": address}).status_code
+        return client.post("/contact/", MESSAGE, headers={"X-Forwarded-For": address}).status_code
 
     assert [send("192.0.2.1") for _ in range(6)] == [302] * 5 + [429]
     assert send("192.0.2.2") == 302
@@ -165,8 +165,8 @@ def test_behind_a_proxy_each_has_a_limit_of_their_own(client, settings):
     assert [send(f"192.0.2.{n}") for n in range(6)] == [302] * 5 + [429]
 
 
-def test_without_a_cache_nobody_is_held_up(send, redis_server, caplog):
+def test_without_the_cache_there_is_no_limit(send, redis_server, caplog):
     redis_server.stop()
 
     assert [send().status_code for _ in range(6)] == [302] * 6
-    assert "contact_limit_off" in caplog.text
+    assert "contact_rate_limit_disabled" in caplog.text

@@ -4,14 +4,14 @@ from django.db import transaction
 
 from apps.contact import services
 from apps.contact.models import Submission
-from apps.contact.services import queue_mails, submit
+from apps.contact.services import queue_emails, submit
 from apps.notifications.models import Notification
-from durable.mail.models import Email
+from durable.api import Email
 from durable.mail.rendering import build, render
 
 pytestmark = pytest.mark.django_db
 
-WRITTEN = {
+MESSAGE = {
     "name": "Ann O'Hara",
     "email": "ann@example.com",
     "subject": "Bread & butter",
@@ -31,8 +31,8 @@ def mail(template):
     return Email.objects.filter(template=template).first()
 
 
-def test_each_of_the_staff_is_told(staff):
-    submission = submit(**WRITTEN)
+def test_each_of_the_staff_gets_a_notice(staff):
+    submission = submit(**MESSAGE)
 
     notices = Email.objects.filter(template="contact_notice")
     assert {(notice.to, notice.key) for notice in notices} == {
@@ -40,8 +40,8 @@ def test_each_of_the_staff_is_told(staff):
     }
 
 
-def test_the_confirmation_belongs_to_its_message():
-    submission = submit(**WRITTEN)
+def test_the_confirmation_is_related_to_its_message():
+    submission = submit(**MESSAGE)
 
     confirmation = mail("contact_confirmation")
     assert confirmation.key == f"contact-{submission.pk}-confirmation"
@@ -49,19 +49,19 @@ def test_the_confirmation_belongs_to_its_message():
     assert build(confirmation).extra_headers["Auto-Submitted"] == "auto-replied"
 
 
-def test_a_second_call_queues_no_mail_twice(staff):
-    submission = submit(**WRITTEN)
+def test_a_second_call_queues_no_duplicates(staff):
+    submission = submit(**MESSAGE)
 
-    queue_mails(submission)
+    queue_emails(submission)
 
     assert Email.objects.count() == 1 + len(staff)
 
 
-def test_the_bell_of_each_of_the_staff_rings_and_leads_to_the_message(staff, admin_client):
-    submission = submit(**WRITTEN)
+def test_each_of_the_staff_gets_a_notification_that_links_to_the_message(staff, admin_client):
+    submission = submit(**MESSAGE)
 
     notifications = Notification.objects.filter(user__in=staff)
-    assert {(each.kind, each.title) for each in notifications} == {
+    assert {(row.kind, row.title) for row in notifications} == {
         ("contact", "Contact: Bread & butter")
     }
     assert len(notifications) == len(staff)
@@ -69,49 +69,49 @@ def test_the_bell_of_each_of_the_staff_rings_and_leads_to_the_message(staff, adm
     assert "Bread &amp; butter" in admin_client.get(notifications[0].url).text
 
 
-def test_what_cannot_be_told_is_not_saved(staff, monkeypatch):
+def test_a_message_is_not_saved_if_its_notifications_fail(staff, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("the last step fails")
 
     monkeypatch.setattr(services, "notify", fail)
 
     with pytest.raises(RuntimeError):
-        submit(**WRITTEN)
+        submit(**MESSAGE)
     for model in (Submission, Email, Notification):
         assert not model.objects.exists()
 
 
-def test_the_broker_hears_of_it_after_the_commit_in_two_messages_at_most(
+def test_the_mails_are_published_after_the_commit_in_two_messages(
     staff, django_capture_on_commit_callbacks
 ):
     published = []
 
-    def note(sender, **_):
+    def record(sender, **_):
         published.append(sender)
 
-    after_task_publish.connect(note)
+    after_task_publish.connect(record)
     try:
         with django_capture_on_commit_callbacks(execute=True):
-            submit(**WRITTEN)
+            submit(**MESSAGE)
             assert published == []
     finally:
-        after_task_publish.disconnect(note)
+        after_task_publish.disconnect(record)
 
     assert published == ["mail.deliver_email", "mail.deliver_batch"]
 
 
-def test_a_rolled_back_transaction_leaves_nothing(django_capture_on_commit_callbacks):
-    with django_capture_on_commit_callbacks() as rings, transaction.atomic():
-        submit(**WRITTEN)
+def test_a_rollback_leaves_nothing(django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks() as callbacks, transaction.atomic():
+        submit(**MESSAGE)
         transaction.set_rollback(True)
 
-    assert rings == []
+    assert callbacks == []
     assert not Submission.objects.exists()
     assert not Email.objects.exists()
 
 
-def test_the_confirmation_carries_no_strangers_words_but_the_subject():
-    submit(**WRITTEN)
+def test_the_confirmation_contains_no_user_text_but_the_subject():
+    submit(**MESSAGE)
 
     content = render(mail("contact_confirmation"))
 
@@ -122,15 +122,15 @@ def test_the_confirmation_carries_no_strangers_words_but_the_subject():
         assert "Hara" not in part
 
 
-def test_the_notice_says_who_wrote_what_and_where_to_find_it(staff, admin_client, settings):
-    submission = submit(**WRITTEN)
+def test_the_notice_contains_the_message_and_a_link(staff, admin_client, settings):
+    submission = submit(**MESSAGE)
 
     content = render(mail("contact_notice"))
 
     page = f"/admin/contact/submission/{submission.pk}/change/"
     assert content.subject == "Contact: Bread & butter"
     assert "Ann O'Hara <ann@example.com>" in content.text
-    assert WRITTEN["message"] in content.text
+    assert MESSAGE["message"] in content.text
     assert settings.FRONTEND_URL + page in content.text
     assert 'href="mailto:ann@example.com"' in content.html
     assert "&lt;b&gt;fresh" in content.html
@@ -139,7 +139,7 @@ def test_the_notice_says_who_wrote_what_and_where_to_find_it(staff, admin_client
 
 @pytest.mark.parametrize("template", ["contact_confirmation", "contact_notice"])
 def test_text_has_no_html_escapes(staff, template):
-    submit(**WRITTEN)
+    submit(**MESSAGE)
 
     content = render(mail(template))
 

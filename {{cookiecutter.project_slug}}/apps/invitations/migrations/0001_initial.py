@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ('-created_at', '-pk'),
                 'indexes': [models.Index(fields=['invited_by', '-created_at', '-id'], name='invitations_by_inviter'), models.Index(condition=models.Q(('state', 'pending')), fields=['expires_at'], name='invitations_pending_by_expiry'), models.Index(condition=models.Q(('state__in', ['expired', 'revoked'])), fields=['created_at'], name='invitations_ended_by_age')],
-                'constraints': [models.UniqueConstraint(fields=('token_hash',), name='invitations_by_token'), models.UniqueConstraint(django.db.models.functions.text.Lower('email'), condition=models.Q(('state', 'pending')), name='invitations_one_pending_per_address', violation_error_message='This address is invited already.')],
+                'constraints': [models.UniqueConstraint(fields=('token_hash',), name='invitations_by_token'), models.UniqueConstraint(django.db.models.functions.text.Lower('email'), condition=models.Q(('state', 'pending')), name='invitations_one_pending_per_address', violation_error_message='This address is already invited.')],
             },
         ),
     ]

@@ -1,4 +1,4 @@
-"""What the mail's templates call."""
+"""Tags for the templates of emails."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ from django import template
 from django.conf import settings
 from django.urls import reverse
 
-from apps.invitations.links import link_of
 from apps.invitations.models import Invitation
+from apps.invitations.tokens import invitation_url
 
 register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
 def invitation_link(context: dict[str, Any], invitation_id: int) -> str:
-    """Return the link of an invitation that is still there, as it holds when the mail is rendered.
+    """Return the current link of an invitation, or an empty text if it was deleted.
 
-    Whoever looks at the mail in the admin is not the one it lets in.
+    The preview in the admin hides the token, or staff could accept the invitations of others.
     """
     if context["hide_secrets"]:
         return f"{settings.FRONTEND_URL}{reverse('invitations:accept', args=['hidden'])}"
     nonce = Invitation.objects.filter(pk=invitation_id).values_list("nonce", flat=True).first()
-    return link_of(nonce) if nonce else ""
+    return invitation_url(nonce) if nonce else ""

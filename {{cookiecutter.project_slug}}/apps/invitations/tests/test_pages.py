@@ -15,18 +15,17 @@ from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 from sentry_sdk.transport import Transport
 
 from apps.invitations import services
-from apps.invitations.links import token_of
 from apps.invitations.models import Invitation
 from apps.invitations.tasks import send_invitation_email
+from apps.invitations.tokens import token_for
 from apps.notifications.models import Notification
 from apps.users.models import User
-from durable.mail.models import Email
-from durable.tasks.models import TaskRun
+from durable.api import Email, TaskRun
 
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "correct horse battery"
-CHOSEN = {"new_password1": PASSWORD, "new_password2": PASSWORD}
+PASSWORD_FORM = {"new_password1": PASSWORD, "new_password2": PASSWORD}
 
 
 @pytest.fixture
@@ -47,13 +46,13 @@ def invitation(boss):
 
 
 @pytest.fixture
-def told(settings):
-    """What Sentry is told, by the options of the settings."""
-    told = []
+def sentry_events(settings):
+    """What Sentry receives with the options of the settings."""
+    events = []
 
     class Collecting(Transport):
         def capture_envelope(self, envelope):
-            told.append(envelope.serialize().decode())
+            events.append(envelope.serialize().decode())
 
     sentry_sdk.init(
         "https://key@sentry.example/1",
@@ -63,17 +62,17 @@ def told(settings):
         integrations=[DjangoIntegration()],
         **settings.SENTRY_OPTIONS | {"traces_sample_rate": 1.0},
     )
-    yield told
+    yield events
     sentry_sdk.get_client().close()
     sentry_sdk.get_global_scope().set_client(None)
 
 
-def address_of(invitation):
+def path_of(invitation):
     invitation.refresh_from_db()
-    return f"/invitations/accept/{token_of(invitation.nonce)}/"
+    return f"/invitations/accept/{token_for(invitation.nonce)}/"
 
 
-def test_several_are_invited_at_once_and_sent_by_one_durable_task(client, staff):
+def test_several_addresses_are_invited_by_one_durable_task(client, staff):
     response = client.post(
         "/invitations/",
         {"emails": "ann@example.com\n\nBob@example.com\nANN@example.com", "role": "member"},
@@ -85,7 +84,7 @@ def test_several_are_invited_at_once_and_sent_by_one_durable_task(client, staff)
     assert [run.name for run in TaskRun.objects.all()] == ["invitations.send_bulk_invitations"]
 
 
-def test_mistakes_are_told_by_line_and_nobody_is_invited(client, staff):
+def test_errors_name_the_line_and_no_one_is_invited(client, staff):
     response = client.post(
         "/invitations/",
         {"emails": "ann@example.com\nnobody\nBob <b@example.com>", "role": "member"},
@@ -108,41 +107,41 @@ def test_mistakes_are_told_by_line_and_nobody_is_invited(client, staff):
         "ann@example.com, bob@example.com",
     ],
 )
-def test_what_is_more_than_an_address_is_a_mistake(client, staff, line):
+def test_a_line_with_more_than_an_address_is_an_error(client, staff, line):
     response = client.post("/invitations/", {"emails": line, "role": "member"})
 
     assert response.status_code == 422
     assert not Invitation.objects.exists()
 
 
-def test_who_waits_for_an_answer_is_not_invited_twice(client, staff, invitation):
+def test_a_pending_address_is_not_invited_twice(client, staff, invitation):
     response = client.post(
         "/invitations/", {"emails": "Ann@Example.com", "role": "member"}, follow=True
     )
 
     assert "0 invited." in response.text
-    assert "1 invited before" in response.text
+    assert "1 already invited" in response.text
     assert Invitation.objects.count() == 1
 
 
-def test_what_has_run_out_makes_room(boss, invitation):
+def test_an_address_can_be_invited_again_after_expiry(boss, invitation):
     Invitation.objects.update(expires_at=Now() - timedelta(seconds=1))
 
     assert len(services.invite(boss, ["ann@example.com"])) == 1
 
 
-def test_the_staff_alone_invites(client, staff, invitation):
+def test_only_staff_can_invite(client, staff, invitation):
     staff.is_staff = False
     staff.save()
 
     assert client.get("/invitations/").status_code == 403
-    assert "The staff invites" in client.get("/invitations/").text
+    assert "Only staff can send invitations" in client.get("/invitations/").text
     assert client.post(f"/invitations/{invitation.pk}/revoke/").status_code == 403
     client.logout()
     assert client.get("/invitations/").url.startswith("/accounts/login/")
 
 
-def test_staff_is_made_by_superusers_alone(client, staff):
+def test_only_superusers_can_invite_staff(client, staff):
     response = client.post("/invitations/", {"emails": "ann@example.com", "role": "staff"})
 
     assert response.status_code == 422
@@ -151,16 +150,14 @@ def test_staff_is_made_by_superusers_alone(client, staff):
     assert not Invitation.objects.exists()
 
 
-def test_nobody_changes_what_another_has_sent(client, staff, invitation):
+def test_invitations_of_other_users_cannot_be_changed(client, staff, invitation):
     assert client.post(f"/invitations/{invitation.pk}/revoke/").status_code == 404
     assert "ann@example.com" not in client.get("/invitations/").text
 
 
-@pytest.mark.parametrize("what", ["resend", "revoke"])
-def test_who_changes_one_after_the_session_has_ended_comes_back_to_the_list(
-    client, invitation, what
-):
-    wanted = client.post(f"/invitations/{invitation.pk}/{what}/").url
+@pytest.mark.parametrize("action", ["resend", "revoke"])
+def test_changes_after_the_session_has_expired_lead_to_login_and_back(client, invitation, action):
+    wanted = client.post(f"/invitations/{invitation.pk}/{action}/").url
 
     entered = {"username": "boss@example.com", "password": PASSWORD}
     page = client.post(wanted, entered, follow=True)
@@ -168,38 +165,38 @@ def test_who_changes_one_after_the_session_has_ended_comes_back_to_the_list(
     assert page.status_code == 200
 
 
-def test_what_a_button_is_called_begins_with_what_stands_on_it(client, boss, invitation):
+def test_labels_of_buttons_start_with_their_visible_text(client, boss, invitation):
     client.force_login(boss)
 
     page = client.get("/invitations/").text
 
     buttons = re.findall(r'aria-label="([^"]+)">([^<]+)</button>', page)
-    assert [text for _, text in buttons] == ["Send again", "Revoke"]
+    assert [text for _, text in buttons] == ["Resend", "Revoke"]
     assert all(label.startswith(text) for label, text in buttons)
 
 
-def test_a_new_link_ends_the_old_one(client, boss, invitation):
+def test_a_new_link_invalidates_the_old_one(client, boss, invitation):
     client.force_login(boss)
-    old = address_of(invitation)
+    old = path_of(invitation)
 
     client.post(f"/invitations/{invitation.pk}/resend/")
 
     assert client.get(old).status_code == 404
-    assert client.get(address_of(invitation)).status_code == 200
+    assert client.get(path_of(invitation)).status_code == 200
 
 
-def test_the_page_says_who_invites_and_leaves_no_trace(client, invitation):
-    response = client.get(address_of(invitation))
+def test_the_page_names_the_inviter_and_protects_the_token(client, invitation):
+    response = client.get(path_of(invitation))
 
     assert "boss@example.com invites ann@example.com" in response.text
     assert response["Referrer-Policy"] == "strict-origin"
     assert "no-store" in response["Cache-Control"]
 
 
-def test_the_log_does_not_tell_the_secret(client, invitation, caplog):
+def test_the_token_is_redacted_in_the_log(client, invitation, caplog):
     caplog.set_level("INFO")
 
-    address = address_of(invitation)
+    address = path_of(invitation)
     uvicorn = ("192.0.2.1:1", "GET", address, "1.1", 200)
     client.get(address)
     assert client.post(address, {"new_password1": "1", "new_password2": "1"}).status_code == 422
@@ -207,29 +204,29 @@ def test_the_log_does_not_tell_the_secret(client, invitation, caplog):
 
     assert caplog.text.count("/invitations/accept/hidden/") >= 4
     for record in caplog.records:
-        assert token_of(invitation.nonce) not in repr(record.__dict__)
+        assert token_for(invitation.nonce) not in repr(record.__dict__)
 
 
-def test_sentry_is_told_neither_the_secret_nor_the_password(client, told, invitation, monkeypatch):
+def test_sentry_receives_neither_token_nor_password(client, sentry_events, invitation, monkeypatch):
     def fail(token, *, password):
         sentry_sdk.add_breadcrumb(message=f"GET /invitations/accept/{token}/")
         raise MemoryError
 
     monkeypatch.setattr(services, "accept", fail)
     service = SentryWsgiMiddleware(lambda environ, _: client.handler(environ))
-    request = RequestFactory().post(address_of(invitation), CHOSEN)
+    request = RequestFactory().post(path_of(invitation), PASSWORD_FORM)
     service(request.environ, None).close()
 
-    error, transaction = told
+    error, transaction = sentry_events
     assert "MemoryError" in error
     assert '"type":"transaction"' in transaction
-    for text in told:
+    for text in sentry_events:
         assert "/invitations/accept/hidden/" in text
-        assert token_of(invitation.nonce) not in text
+        assert token_for(invitation.nonce) not in text
         assert PASSWORD not in text
 
 
-def test_who_looks_at_the_mail_in_the_admin_is_not_let_in(client, boss, invitation):
+def test_the_preview_in_the_admin_hides_the_token(client, boss, invitation):
     client.force_login(boss)
     send_invitation_email(invitation.pk)
     email = Email.objects.get()
@@ -237,12 +234,12 @@ def test_who_looks_at_the_mail_in_the_admin_is_not_let_in(client, boss, invitati
     preview = client.get(reverse("admin:mail_email_preview", args=[email.pk])).text
 
     assert "/invitations/accept/hidden/" in preview
-    assert token_of(invitation.nonce) not in preview
+    assert token_for(invitation.nonce) not in preview
 
 
-def test_who_is_new_chooses_a_password_and_is_logged_in_once(client, invitation, boss):
-    address = address_of(invitation)
-    response = client.post(address, CHOSEN, follow=True)
+def test_a_new_user_chooses_a_password_and_is_logged_in(client, invitation, boss):
+    address = path_of(invitation)
+    response = client.post(address, PASSWORD_FORM, follow=True)
 
     user = User.objects.get(email="ann@example.com")
     assert "Welcome!" in response.text
@@ -250,12 +247,12 @@ def test_who_is_new_chooses_a_password_and_is_logged_in_once(client, invitation,
     assert user.check_password(PASSWORD)
     assert not user.is_staff
     assert "accepted your invitation" in Notification.objects.get(user=boss).title
-    assert client.post(address, CHOSEN).status_code == 410
+    assert client.post(address, PASSWORD_FORM).status_code == 410
     assert "used already" in client.get(address).text
 
 
-def test_a_weak_password_uses_up_nothing(client, invitation):
-    address = address_of(invitation)
+def test_a_weak_password_does_not_use_up_the_link(client, invitation):
+    address = path_of(invitation)
 
     response = client.post(address, {"new_password1": "1234", "new_password2": "1234"})
 
@@ -265,12 +262,12 @@ def test_a_weak_password_uses_up_nothing(client, invitation):
     assert not User.objects.filter(email="ann@example.com").exists()
 
 
-def test_whose_address_it_is_has_to_log_in(client, invitation):
+def test_a_user_with_an_account_has_to_log_in(client, invitation):
     ann = User.objects.create_user("Ann@example.com", PASSWORD)
-    address = address_of(invitation)
+    address = path_of(invitation)
 
     assert f"/accounts/login/?next={address}" in client.get(address).text
-    assert client.post(address, CHOSEN).status_code == 422
+    assert client.post(address, PASSWORD_FORM).status_code == 422
     client.force_login(ann)
     client.post(address)
 
@@ -279,13 +276,13 @@ def test_whose_address_it_is_has_to_log_in(client, invitation):
     assert ann.check_password(PASSWORD)
 
 
-@pytest.mark.parametrize(("still", "is_staff"), [(True, True), (False, False)])
-def test_the_role_counts_while_its_giver_may_give_it(client, boss, still, is_staff):
+@pytest.mark.parametrize(("is_superuser", "is_staff"), [(True, True), (False, False)])
+def test_the_role_is_granted_if_the_inviter_still_can(client, boss, is_superuser, is_staff):
     (invitation,) = services.invite(boss, ["ann@example.com"], "staff")
-    boss.is_superuser = still
+    boss.is_superuser = is_superuser
     boss.save()
 
-    client.post(address_of(invitation), CHOSEN)
+    client.post(path_of(invitation), PASSWORD_FORM)
 
     assert User.objects.get(email="ann@example.com").is_staff is is_staff
 
@@ -293,35 +290,35 @@ def test_the_role_counts_while_its_giver_may_give_it(client, boss, still, is_sta
 @pytest.mark.parametrize(
     ("change", "status", "word"),
     [
-        ({"state": "revoked"}, 410, "taken it back"),
-        ({"state": "expired"}, 410, "run out"),
-        ({"expires_at": Now() - timedelta(seconds=1)}, 410, "run out"),
+        ({"state": "revoked"}, 410, "has revoked"),
+        ({"state": "expired"}, 410, "has expired"),
+        ({"expires_at": Now() - timedelta(seconds=1)}, 410, "has expired"),
         ({"token_hash": "another"}, 404, "copy the whole link"),
     ],
-    ids=["revoked", "marked as expired", "run out", "unknown"],
+    ids=["revoked", "marked as expired", "overdue", "unknown"],
 )
-def test_a_link_that_holds_no_more_says_why(client, invitation, change, status, word):
-    address = address_of(invitation)
+def test_the_page_of_an_invalid_link_gives_the_reason(client, invitation, change, status, word):
+    address = path_of(invitation)
     Invitation.objects.update(**change)
 
-    for response in (client.get(address), client.post(address, CHOSEN)):
+    for response in (client.get(address), client.post(address, PASSWORD_FORM)):
         assert response.status_code == status
         assert word in response.text
     assert not User.objects.filter(email="ann@example.com").exists()
 
 
-def test_a_link_is_judged_by_one_look(invitation, django_assert_num_queries):
+def test_finding_an_invitation_takes_one_query(invitation, django_assert_num_queries):
     with django_assert_num_queries(1):
-        services.find(token_of(invitation.nonce))
+        services.find(token_for(invitation.nonce))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_accept_at_once_one_does(boss):
-    # Without its task, which a worker would run until after the test.
+def test_one_of_two_simultaneous_requests_accepts(boss):
+    # Without its task: a worker might run it until after the test.
     invitation = Invitation.objects.create(
-        email="ann@example.com", invited_by=boss, **services.fresh_link()
+        email="ann@example.com", invited_by=boss, **services.new_link()
     )
-    token, outcomes = token_of(invitation.nonce), []
+    token, outcomes = token_for(invitation.nonce), []
     together = threading.Barrier(2)
 
     def accept():
@@ -329,7 +326,7 @@ def test_of_two_who_accept_at_once_one_does(boss):
         try:
             outcomes.append(str(services.accept(token, password=PASSWORD)))
         except services.CannotAcceptError as error:
-            outcomes.append(f"refused: {error}")
+            outcomes.append(f"rejected: {error}")
         finally:
             connection.close()
 
@@ -339,24 +336,24 @@ def test_of_two_who_accept_at_once_one_does(boss):
     for thread in threads:
         thread.join()
 
-    assert sorted(outcomes) == ["ann@example.com", "refused: accepted"]
+    assert sorted(outcomes) == ["ann@example.com", "rejected: accepted"]
     assert User.objects.filter(email="ann@example.com").count() == 1
 
 
-def test_the_admins_actions_reach_what_is_pending(client, boss, invitation):
+def test_actions_of_the_admin_change_pending_invitations(client, boss, invitation):
     client.force_login(boss)
     services.invite(boss, ["bob@example.com"])
     services.revoke(Invitation.objects.get(email="bob@example.com"))
-    before = address_of(invitation)
+    before = path_of(invitation)
     keys = list(Invitation.objects.values_list("pk", flat=True))
 
-    for action, told in (("resend", "1 of 2 sent again."), ("revoke", "1 of 2 revoked.")):
+    for action, message in (("resend", "1 of 2 resent."), ("revoke", "1 of 2 revoked.")):
         response = client.post(
             "/admin/invitations/invitation/",
             {"action": action, "_selected_action": keys},
             follow=True,
         )
-        assert told in response.text
+        assert message in response.text
 
     assert client.get(before).status_code == 404
     assert set(Invitation.objects.values_list("state", flat=True)) == {"revoked"}

@@ -1,4 +1,4 @@
-"""What the bell in pages/base.html shows."""
+"""The count of unread notifications in pages/base.html."""
 
 from django import template
 

@@ -15,12 +15,12 @@ def notification():
     return notify(User.objects.create_user("ann@example.com"), "booking", "A new booking")
 
 
-def test_the_list_finds_and_filters(admin_client, notification):
-    found = reverse("admin:notifications_notification_changelist")
+def test_the_list_searches_and_filters(admin_client, notification):
+    url = reverse("admin:notifications_notification_changelist")
 
-    assert "A new booking" in admin_client.get(found, {"q": "booking"}).text
-    assert "A new booking" in admin_client.get(found, {"kind": "booking", "q": "ann@"}).text
-    assert "A new booking" not in admin_client.get(found, {"read_at__isempty": "0"}).text
+    assert "A new booking" in admin_client.get(url, {"q": "booking"}).text
+    assert "A new booking" in admin_client.get(url, {"kind": "booking", "q": "ann@"}).text
+    assert "A new booking" not in admin_client.get(url, {"read_at__isempty": "0"}).text
 
 
 def test_the_list_does_not_read_the_whole_table(admin_client, notification):
@@ -30,7 +30,7 @@ def test_the_list_does_not_read_the_whole_table(admin_client, notification):
     assert not without_end(queries)
 
 
-def test_nobody_writes_or_edits_one(admin_client, notification):
+def test_notifications_are_read_only(admin_client, notification):
     page = reverse("admin:notifications_notification_change", args=[notification.pk])
 
     assert "A new booking" in admin_client.get(page).text
@@ -38,7 +38,7 @@ def test_nobody_writes_or_edits_one(admin_client, notification):
     assert admin_client.get(reverse("admin:notifications_notification_add")).status_code == 403
 
 
-def test_a_user_who_was_told_something_can_be_deleted(admin_client, notification):
+def test_a_user_with_notifications_can_be_deleted(admin_client, notification):
     page = reverse("admin:users_user_delete", args=[notification.user_id])
 
     admin_client.post(page, {"post": "yes"})

@@ -15,35 +15,36 @@ def ann():
 
 
 @pytest.fixture
-def heard():
-    heard = []
+def received():
+    """The arguments of `notified`, each with whether its row was visible."""
+    received = []
 
-    def listen(notification, **_):
-        heard.append((notification, Notification.objects.filter(pk=notification.pk).exists()))
+    def receive(notification, **_):
+        received.append((notification, Notification.objects.filter(pk=notification.pk).exists()))
 
-    notified.connect(listen)
-    yield heard
-    notified.disconnect(listen)
+    notified.connect(receive)
+    yield received
+    notified.disconnect(receive)
 
 
-def test_a_notification_is_told_after_the_commit(ann, heard):
+def test_the_signal_is_sent_after_the_commit(ann, received):
     with transaction.atomic():
         notification = notify(ann, "booking", "A new booking", url="/bookings/1/")
-        assert heard == []
+        assert received == []
 
-    assert heard == [(notification, True)]
+    assert received == [(notification, True)]
 
 
-def test_what_is_rolled_back_is_told_to_nobody(ann, heard):
+def test_a_rollback_sends_no_signal(ann, received):
     with transaction.atomic():
         notify(ann, "booking", "A new booking")
         transaction.set_rollback(True)
 
-    assert heard == []
+    assert received == []
     assert not Notification.objects.exists()
 
 
-def test_who_fails_to_listen_does_not_hurt_the_caller(ann):
+def test_a_failing_receiver_does_not_affect_the_caller(ann):
     def fail(**_):
         raise ConnectionError
 
@@ -57,30 +58,30 @@ def test_who_fails_to_listen_does_not_hurt_the_caller(ann):
 
 
 @pytest.mark.parametrize("url", ["https://example.com/", "//example.com/", "/\\example.com", "x/"])
-def test_a_link_that_leads_elsewhere_is_refused(ann, url):
+def test_a_link_to_another_site_is_invalid(ann, url):
     with pytest.raises(ValueError, match="is not a path of this service"):
         notify(ann, "booking", "A new booking", url=url)
 
     assert not Notification.objects.exists()
 
 
-def test_a_title_that_is_too_long_is_cut_and_harms_nobody(ann):
+def test_a_long_title_is_truncated(ann):
     assert notify(ann, "booking", "a" * 500).title == "a" * 199 + "…"
 
 
-def test_an_announcement_is_told_after_the_commit_and_not_kept():
-    heard = []
+def test_an_announcement_is_sent_after_the_commit_and_not_stored():
+    received = []
 
-    def listen(title, url, **_):
-        heard.append((title, url))
+    def receive(title, url, **_):
+        received.append((title, url))
 
-    announced.connect(listen)
+    announced.connect(receive)
     try:
         with transaction.atomic():
             announce_to_staff("A new booking", "/bookings/1/")
-            assert heard == []
+            assert received == []
     finally:
-        announced.disconnect(listen)
+        announced.disconnect(receive)
 
-    assert heard == [("A new booking", "/bookings/1/")]
+    assert received == [("A new booking", "/bookings/1/")]
     assert not Notification.objects.exists()

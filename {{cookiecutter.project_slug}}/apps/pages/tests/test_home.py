@@ -3,15 +3,15 @@ import pytest
 pytestmark = pytest.mark.django_db
 
 
-def test_strangers_learn_the_name_and_nothing_more(client):
+def test_visitors_do_not_see_the_status(client):
     page = client.get("/")
 
     assert page.status_code == 200
     assert "Log in" in page.text
-    assert "What runs" not in page.text
+    assert "Status</h2>" not in page.text
 
 
-def test_staff_see_what_runs_and_where_to_look(admin_client):
+def test_staff_see_the_status_and_links_to_the_admin(admin_client):
     page = admin_client.get("/").text
 
     assert "Database" in page
@@ -19,7 +19,7 @@ def test_staff_see_what_runs_and_where_to_look(admin_client):
     assert "send_test_email" in page
 
 
-def test_developers_see_it_without_a_login(client, settings):
+def test_developers_see_the_status_without_a_login(client, settings):
     settings.DEBUG = True
 
-    assert "What runs" in client.get("/").text
+    assert "Status</h2>" in client.get("/").text

@@ -1,11 +1,11 @@
-"""What the home page promises while a part of the service is away."""
+"""The home page while a server of the service is down."""
 
 import pytest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_the_page_answers_while_redis_is_away(admin_client, redis_server):
+def test_the_page_responds_while_redis_is_down(admin_client, redis_server):
     redis_server.stop()
 
-    assert "Something is missing" in admin_client.get("/").text
+    assert "Some systems are down" in admin_client.get("/").text

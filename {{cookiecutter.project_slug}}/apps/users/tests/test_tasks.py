@@ -11,7 +11,7 @@ DAY = timedelta(days=1)
 
 
 @pytest.mark.django_db
-def test_sessions_that_have_expired_leave_and_all_others_stay():
+def test_only_expired_sessions_are_deleted():
     for key, age in (("expired", DAY), ("valid", -DAY)):
         Session.objects.create(session_key=key, expire_date=Now() - age)
 
@@ -20,7 +20,7 @@ def test_sessions_that_have_expired_leave_and_all_others_stay():
     assert Session.objects.get().session_key == "valid"
 
 
-def test_it_runs_every_night():
+def test_beat_runs_it_every_night():
     entries = [entry for entry in SCHEDULE.values() if entry["task"] == cleanup_sessions.name]
 
     assert [(entry["schedule"].hour, entry["schedule"].minute) for entry in entries] == [

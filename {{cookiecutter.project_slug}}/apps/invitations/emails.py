@@ -1,4 +1,4 @@
-"""Queues an invitation's mail, once for each link."""
+"""Queues the email of an invitation, once for each link."""
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -11,14 +11,14 @@ from durable.api import send_email
 Outcome = dict[str, str]
 
 
-def queue_mail(invitation_id: int) -> Outcome:
-    """Queue the mail of an invitation unless there is a reason not to.
+def queue_email(invitation_id: int) -> Outcome:
+    """Queue the email of an invitation, unless there is a reason to skip it.
 
     Returns:
         `{"status": "success", "email_id": …}` or `{"status": "skipped", "reason": …}`.
 
     Raises:
-        ValueError: no mail could go to the address.
+        ValueError: the address cannot receive email.
     """
     with transaction.atomic():
         invitation = (
@@ -27,7 +27,7 @@ def queue_mail(invitation_id: int) -> Outcome:
             .filter(pk=invitation_id)
             .first()
         )
-        if invitation is None or (reason := why_not(invitation)):
+        if invitation is None or (reason := skip_reason(invitation)):
             return {"status": "skipped", "reason": "unknown" if invitation is None else reason}
         email = send_email(
             "invitation",
@@ -35,7 +35,7 @@ def queue_mail(invitation_id: int) -> Outcome:
             {
                 "invitation_id": invitation.pk,
                 "inviter": invitation.invited_by.get_full_name() or str(invitation.invited_by),
-                "expires_at": date_format(localtime(invitation.expires_at), "j F Y, H:i T"),
+                "expires_at": date_format(localtime(invitation.expires_at), "DATETIME_FORMAT"),
             },
             key=f"invitation-{invitation.pk}-{invitation.nonce}",
             related=invitation,
@@ -44,8 +44,8 @@ def queue_mail(invitation_id: int) -> Outcome:
     return {"status": "success", "email_id": str(email.pk)}
 
 
-def why_not(invitation: Invitation) -> str:
-    """Return why no mail goes out, or nothing."""
+def skip_reason(invitation: Invitation) -> str:
+    """Return why no email is due, or an empty text."""
     if invitation.state != Invitation.State.PENDING:
         return invitation.state
     if not Invitation.objects.open().filter(pk=invitation.pk).exists():

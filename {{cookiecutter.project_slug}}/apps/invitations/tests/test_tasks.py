@@ -1,4 +1,4 @@
-"""The tasks, run by hand and by a worker."""
+"""The tasks, called directly and run by a worker."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -11,13 +11,12 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule
 
 from apps.invitations import services, tasks
-from apps.invitations.links import hash_of, token_of
+from apps.invitations.emails import queue_email
 from apps.invitations.models import Invitation
-from apps.invitations.sending import queue_mail
+from apps.invitations.tokens import hash_token, token_for
 from apps.users.models import User
-from durable.mail.models import Email
+from durable.api import Email, TaskRun
 from durable.mail.rendering import render
-from durable.tasks.models import TaskRun
 from durable.testing.workers import wait_until
 
 
@@ -36,7 +35,7 @@ def send(invitation):
 
 
 @pytest.mark.django_db
-def test_an_invitation_is_sent_once_for_each_link(invitation):
+def test_each_link_is_sent_once(invitation):
     first, second = send(invitation), send(invitation)
 
     email = Email.objects.get()
@@ -49,7 +48,7 @@ def test_an_invitation_is_sent_once_for_each_link(invitation):
 
 
 @pytest.mark.django_db
-def test_a_run_that_died_after_the_mail_was_queued_queues_no_other(invitation):
+def test_a_second_run_after_a_crash_queues_no_second_mail(invitation):
     send(invitation)
     Invitation.objects.update(sent_at=None)
 
@@ -60,7 +59,7 @@ def test_a_run_that_died_after_the_mail_was_queued_queues_no_other(invitation):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", ["accepted", "revoked", "expired"])
-def test_what_holds_no_more_is_skipped(invitation, state):
+def test_invitations_that_are_not_pending_are_skipped(invitation, state):
     Invitation.objects.update(state=state)
 
     assert send(invitation) == {"status": "skipped", "reason": state}
@@ -68,7 +67,7 @@ def test_what_holds_no_more_is_skipped(invitation, state):
 
 
 @pytest.mark.django_db
-def test_what_has_run_out_or_is_unknown_is_skipped(invitation):
+def test_overdue_and_unknown_invitations_are_skipped(invitation):
     Invitation.objects.update(expires_at=Now() - timedelta(seconds=1))
 
     assert send(invitation)["reason"] == "expired"
@@ -76,7 +75,7 @@ def test_what_has_run_out_or_is_unknown_is_skipped(invitation):
 
 
 @pytest.mark.django_db
-def test_a_bulk_counts_and_one_bad_address_holds_up_no_other(inviter):
+def test_one_invalid_address_does_not_stop_the_others(inviter):
     emails = [f"person{number}@example.com" for number in range(3)]
     new = services.invite(inviter, emails)
     bad, revoked, _good = new
@@ -96,11 +95,11 @@ def test_a_bulk_counts_and_one_bad_address_holds_up_no_other(inviter):
 
 
 @pytest.mark.django_db
-def test_no_row_holds_the_secret_and_the_mail_does(invitation, settings):
+def test_only_the_rendered_mail_contains_the_token(invitation, settings):
     settings.FRONTEND_URL = "https://service.example"
     send(invitation)
     invitation.refresh_from_db()
-    token = token_of(invitation.nonce)
+    token = token_for(invitation.nonce)
     email = Email.objects.get()
 
     content = render(email)
@@ -109,15 +108,14 @@ def test_no_row_holds_the_secret_and_the_mail_does(invitation, settings):
     assert link in content.text
     assert f'href="{link}"' in content.html
     assert "Ada Boss invites you" in content.subject
-    assert invitation.token_hash == hash_of(token)
+    assert invitation.token_hash == hash_token(token)
     runs = TaskRun.objects.values_list("args", "kwargs")
-    for kept in (email.context, email.key, list(runs), vars(invitation)):
-        assert token not in str(kept)
+    for stored in (email.context, email.key, list(runs), vars(invitation)):
+        assert token not in str(stored)
 
 
 @pytest.mark.django_db
-def test_the_cleanup_marks_what_has_run_out_and_deletes_what_came_to_nothing(inviter, monkeypatch):
-    monkeypatch.setattr(tasks, "CHANGED_AT_ONCE", 2)
+def test_the_cleanup_marks_overdue_and_deletes_old_invitations(inviter):
     emails = [f"person{number}@example.com" for number in range(7)]
     new = services.invite(inviter, emails)
     keys = [invitation.pk for invitation in new]
@@ -133,7 +131,7 @@ def test_the_cleanup_marks_what_has_run_out_and_deletes_what_came_to_nothing(inv
 
 
 @pytest.mark.django_db
-def test_the_cleanup_is_at_two_in_utc_wherever_the_service_is(monkeypatch):
+def test_the_cleanup_runs_at_two_utc_in_any_time_zone(monkeypatch):
     tokyo = ZoneInfo("Asia/Tokyo")
     monkeypatch.setattr(current_app._get_current_object(), "timezone", tokyo)
     declared = current_app.conf.beat_schedule["clean up expired invitations"]["schedule"]
@@ -147,7 +145,7 @@ def test_the_cleanup_is_at_two_in_utc_wherever_the_service_is(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_sends_what_was_invited(worker, mailbox):
+def test_a_worker_sends_the_mails(worker, mailbox):
     inviter = User.objects.create_superuser("boss@example.com")
 
     services.invite(inviter, ["ann@example.com", "bob@example.com"])
@@ -155,13 +153,13 @@ def test_a_worker_sends_what_was_invited(worker, mailbox):
     wait_until(lambda: Email.objects.filter(status="sent").count() == 2)
     invitation = Invitation.objects.get(email="ann@example.com")
     texts = {mail["To"]: mail.get_body(("plain",)).get_content() for mail in mailbox.messages}
-    assert token_of(invitation.nonce) in texts["ann@example.com"]
+    assert token_for(invitation.nonce) in texts["ann@example.com"]
 
 
 @pytest.mark.django_db
-def test_the_mail_says_until_when_in_the_services_time_zone(invitation):
+def test_the_mail_shows_the_expiry_in_the_time_zone_of_the_service(invitation):
     Invitation.objects.update(expires_at=datetime(2027, 1, 8, 1, tzinfo=UTC))
     with timezone.override("America/Los_Angeles"):
-        queue_mail(invitation.pk)
+        queue_email(invitation.pk)
 
-    assert "until 7 January 2027, 17:00 PST" in render(Email.objects.get()).text
+    assert "expires on 7 January 2027, 17:00 PST" in render(Email.objects.get()).text
