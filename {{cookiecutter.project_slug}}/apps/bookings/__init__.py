@@ -1,1 +1,1 @@
-"""An example: however a booking comes in, what follows it follows, and no slot is booked twice."""
+"""An example: bookings from any source trigger the same emails, and no slot is booked twice."""

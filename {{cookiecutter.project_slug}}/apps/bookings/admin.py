@@ -1,4 +1,4 @@
-"""Calendars and their slots, for the staff to keep, and bookings, for them to make and to cancel."""
+"""Calendars, slots and bookings in the admin."""
 
 from typing import Any
 
@@ -13,18 +13,18 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from apps.bookings import services
-from apps.bookings.models import TAKEN, Booking, Calendar, Slot
+from apps.bookings.models import SLOT_TAKEN, Booking, Calendar, Slot
 
 
 class SlotInline(admin.TabularInline):
-    """New slots of a calendar."""
+    """Adds slots to a calendar."""
 
     model = Slot
     extra = 1
     verbose_name_plural = "new slots"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Slot]:
-        """Leave out what is there: of many slots, no form could be sent (1,000 fields)."""
+        """Omit existing slots: with many of them, the form would exceed Django's limit of 1,000 fields."""
         return super().get_queryset(request).none()
 
 
@@ -36,17 +36,17 @@ class CalendarAdmin(admin.ModelAdmin):
     list_select_related = ("owner",)
     search_fields = ("name", "owner__email")
     autocomplete_fields = ("owner",)
-    fields = ("name", "owner", "to_come")
-    readonly_fields = ("to_come",)
+    fields = ("name", "owner", "upcoming_slots")
+    readonly_fields = ("upcoming_slots",)
     inlines = (SlotInline,)
 
-    @admin.display(description="slots to come")
-    def to_come(self, calendar: Calendar) -> str:
-        """Lead to the list of slots, where each can be changed."""
+    @admin.display(description="upcoming slots")
+    def upcoming_slots(self, calendar: Calendar) -> str:
+        """Link to the list of slots, where they can be changed."""
         query = {"calendar__id__exact": calendar.pk, "starts_at__gte": timezone.now()}
-        address = reverse("admin:bookings_slot_changelist", query=query)
+        url = reverse("admin:bookings_slot_changelist", query=query)
         count = calendar.slots.filter(starts_at__gte=Now()).count() if calendar.pk else 0
-        return format_html('<a href="{}">{}</a>', address, count) if count else "none"
+        return format_html('<a href="{}">{}</a>', url, count) if count else "none"
 
 
 @admin.register(Slot)
@@ -61,7 +61,7 @@ class SlotAdmin(admin.ModelAdmin):
 
 @admin.register(Booking)
 class BookingAdmin(admin.ModelAdmin):
-    """Bookings: made and canceled, but not edited, since nobody would be told."""
+    """Bookings can be added and canceled, but not edited, since no email would report the change."""
 
     list_display = ("slot", "user", "created_at", "canceled_at", "reminded_at")
     list_filter = (
@@ -77,23 +77,23 @@ class BookingAdmin(admin.ModelAdmin):
     actions = ("cancel",)
 
     def has_change_permission(self, request: HttpRequest, obj: Booking | None = None) -> bool:
-        """Allow the list's actions, and no change of a single booking."""
+        """Allow the actions of the list, but not the form of a booking."""
         return obj is None and super().has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Booking | None = None) -> bool:
-        """Ask to cancel first what is to come: who is deleted is not told."""
+        """Allow it once a booking is canceled or past: no email reports a deletion."""
         return not (obj and obj.can_be_canceled) and super().has_delete_permission(request)
 
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Book a slot; the form has not seen who was faster by a moment, but the database has."""
+        """Book a slot. If another booking was faster, only the database notices."""
         try:
             return super().add_view(request, *args, **kwargs)
         except IntegrityError:
-            self.message_user(request, TAKEN, messages.ERROR)
+            self.message_user(request, SLOT_TAKEN, messages.ERROR)
             return redirect(request.get_full_path())
 
     @admin.action(description="Cancel", permissions=["change"])
-    def cancel(self, request: HttpRequest, chosen: QuerySet[Booking]) -> None:
-        """Free the slots, and tell customers and owners."""
-        canceled = sum(services.cancel(booking) for booking in chosen)
+    def cancel(self, request: HttpRequest, bookings: QuerySet[Booking]) -> None:
+        """Cancel bookings, with emails to customers and owners."""
+        canceled = sum(services.cancel(booking) for booking in bookings)
         self.message_user(request, f"{canceled} canceled.")

@@ -5,7 +5,7 @@ class BookingsConfig(AppConfig):
     name = "apps.bookings"
     verbose_name = "Bookings"
     home = "bookings:list"
-    summary = "Slots that nobody books twice: page, admin, command and task share one signal."
+    summary = "Slots that cannot be booked twice, with the same emails from page, admin, command and task."
 
     def ready(self) -> None:
-        from apps.bookings import effects  # noqa: F401, PLC0415 - models have to be loaded
+        from apps.bookings import receivers  # noqa: F401, PLC0415 - needs loaded models

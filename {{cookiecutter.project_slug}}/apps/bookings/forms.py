@@ -6,7 +6,7 @@ from apps.bookings.models import Booking
 
 
 class BookingForm(forms.ModelForm):
-    """What a customer may add."""
+    """The fields for customers."""
 
     class Meta:
         model = Booking

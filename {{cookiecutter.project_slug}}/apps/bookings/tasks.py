@@ -1,7 +1,7 @@
-"""Durable: a booking that comes in by machine, since nobody would send it a second time.
+"""`book` is durable: the system that publishes it does not repeat it.
 
-Plain: the reminders. Each is a mail's row, and a run that is lost loses none: the next one finds
-what was left, since each looks ahead as far as the end of the next day.
+`send_reminders` is plain: each run looks ahead to the end of tomorrow, so it includes the bookings
+of a lost run. Each reminder is a row of the engine.
 """
 
 import uuid
@@ -15,15 +15,15 @@ from durable.api import DurableTask, Task, close_connections, row_id
 
 logger = structlog.get_logger(__name__)
 
-REMINDED_AT_ONCE = 200  # bookings; one short transaction each
+REMINDER_BATCH = 200  # bookings in one short transaction
 
 
 @shared_task(base=DurableTask, name="bookings.book", bind=True)
 def book(self: Task, calendar: str, start: str, email: str, note: str = "") -> str:
-    """Book a slot by name: see `services.book_by_name`; return the id of the booking.
+    """Book a slot by name, see `services.book_by_name`; return the id of the booking.
 
-    The task's own id is the booking's, so that a second run books nothing. One that cannot be
-    booked is a failed task, since nobody else would know.
+    The booking gets the id of the task, so a second run books nothing. If the slot cannot be booked,
+    the task fails, so that staff see it.
     """
     booking_id = row_id(self.request.id) if self.request.id else uuid.uuid4()
     booking = services.book_by_name(calendar, start, email, note, booking_id=booking_id)
@@ -32,13 +32,13 @@ def book(self: Task, calendar: str, start: str, email: str, note: str = "") -> s
 
 @shared_task(base=Task, name="bookings.send_reminders")
 def send_reminders() -> int:
-    """Remind of what begins today or tomorrow, each booking once; return how many that were."""
+    """Queue reminders for bookings of today and tomorrow, one for each; return how many."""
     reminded = 0
     try:
-        while count := services.remind(REMINDED_AT_ONCE):
+        while count := services.remind(REMINDER_BATCH):
             reminded += count
     except SoftTimeLimitExceeded:
-        logger.info("booking_reminders_cut_short", reminded=reminded)
-        close_connections()  # it may have come in the middle of a statement
+        logger.info("booking_reminders_continued", reminded=reminded)
+        close_connections()  # the limit may have interrupted a statement
         send_reminders.publish_or_log()
     return reminded

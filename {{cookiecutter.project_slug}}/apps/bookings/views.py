@@ -1,6 +1,5 @@
-"""The booking pages. Everybody sees what is free; who books, or looks at bookings, signs in first."""
+"""Pages of bookings. Visitors see free slots; booking, and viewing bookings, needs a login."""
 
-from typing import cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,8 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.bookings import services
 from apps.bookings.forms import BookingForm
 from apps.bookings.models import Booking, Slot
-from apps.users.decorators import post_after_login
-from apps.users.models import User
+from apps.users.decorators import UserRequest, post_after_login
 
 PER_PAGE = 50  # slots or bookings
 UNPROCESSABLE = 422
@@ -25,7 +23,7 @@ UNPROCESSABLE = 422
 
 @require_safe
 def free_slots(request: HttpRequest) -> HttpResponse:
-    """List what can be booked, by day."""
+    """List free slots by day."""
     page = page_of(request, Slot.objects.free().select_related("calendar"))
     return render(request, "bookings/list.html", {"page": page})
 
@@ -33,84 +31,80 @@ def free_slots(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def slot(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a slot with its form, or book it."""
-    wanted = get_object_or_404(Slot.objects.select_related("calendar__owner"), pk=pk)
+    requested = get_object_or_404(Slot.objects.select_related("calendar__owner"), pk=pk)
     form = BookingForm(request.POST if request.method == "POST" else None)
     if request.method != "POST":
-        return show(request, wanted, form)
+        return show_slot(request, requested, form)
     if not request.user.is_authenticated:
-        return redirect_to_login(wanted.get_absolute_url())
+        return redirect_to_login(requested.get_absolute_url())
     if not form.is_valid():
-        return show(request, wanted, form, status=UNPROCESSABLE)
+        return show_slot(request, requested, form, status=UNPROCESSABLE)
     try:
-        made = services.book(wanted, user_of(request), form.cleaned_data["note"])
+        new = services.book(requested, request.user, form.cleaned_data["note"])
     except services.NotBookableError as error:
-        messages.error(request, f"{error} Choose another one of these.")
+        messages.error(request, f"{error} Choose another one.")
         return redirect("bookings:list")
-    messages.success(request, "You have booked it. A confirmation is on its way to you by mail.")
-    return redirect(made)
+    messages.success(request, "Your booking is confirmed. A confirmation is on its way by email.")
+    return redirect(new)
 
 
-def show(request: HttpRequest, wanted: Slot, form: BookingForm, status: int = 200) -> HttpResponse:
-    """Show a slot, with the form if it can be booked, or the user's own booking of it."""
-    is_free = Slot.objects.free().filter(pk=wanted.pk).exists()
-    own = wanted.bookings.filter(user=request.user.pk, canceled_at=None).first()
-    context = {"slot": wanted, "form": form, "is_free": is_free, "own": own}
+def show_slot(
+    request: HttpRequest, requested: Slot, form: BookingForm, status: int = 200
+) -> HttpResponse:
+    """Show a slot with the form if it is free, or with the user's own booking."""
+    is_free = Slot.objects.free().filter(pk=requested.pk).exists()
+    own = requested.bookings.filter(user=request.user.pk, canceled_at=None).first()
+    context = {"slot": requested, "form": form, "is_free": is_free, "own": own}
     return render(request, "bookings/slot.html", context, status=status)
 
 
 @login_required
 @require_safe
-def mine(request: HttpRequest) -> HttpResponse:
+def mine(request: UserRequest) -> HttpResponse:
     """List the user's own bookings."""
-    own = Booking.objects.filter(user=user_of(request))
-    return render(request, "bookings/mine.html", {"page": page_of(request, latest(own))})
+    page = page_of(request, latest_first(Booking.objects.filter(user=request.user)))
+    return render(request, "bookings/mine.html", {"page": page})
 
 
 @login_required
 @require_safe
-def calendars(request: HttpRequest) -> HttpResponse:
-    """List what others have booked in the user's own calendars."""
-    owned = Booking.objects.filter(slot__calendar__owner=user_of(request))
-    return render(request, "bookings/calendars.html", {"page": page_of(request, latest(owned))})
-
-
-@login_required
-@require_safe
-def booking(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Show one booking."""
+def calendars(request: UserRequest) -> HttpResponse:
+    """List the bookings of the user's own calendars."""
+    owned = Booking.objects.filter(slot__calendar__owner=request.user)
     return render(
-        request, "bookings/booking.html", {"booking": get_object_or_404(seen(request), pk=pk)}
+        request, "bookings/calendars.html", {"page": page_of(request, latest_first(owned))}
     )
 
 
+@login_required
+@require_safe
+def booking(request: UserRequest, pk: UUID) -> HttpResponse:
+    """Show one booking."""
+    found = get_object_or_404(visible_to(request), pk=pk)
+    return render(request, "bookings/booking.html", {"booking": found})
+
+
 @post_after_login(lambda pk: reverse("bookings:booking", args=[pk]))
-def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
+def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
     """Cancel a booking, as its customer or as the owner of its calendar."""
-    found = get_object_or_404(seen(request), pk=pk)
+    found = get_object_or_404(visible_to(request), pk=pk)
     if services.cancel(found):
-        messages.success(request, "The booking is canceled. Both of you are told by mail.")
+        messages.success(request, "The booking is canceled. Customer and owner get an email.")
     else:
-        messages.error(request, "It is too late: this booking is canceled already, or has begun.")
+        messages.error(request, "This booking is already canceled, or its slot has started.")
     return redirect(found)
 
 
-def seen(request: HttpRequest) -> QuerySet[Booking]:
-    """Return what the user may see and cancel."""
-    user = user_of(request)
-    return latest(Booking.objects.filter(Q(user=user) | Q(slot__calendar__owner=user)))
+def visible_to(request: UserRequest) -> QuerySet[Booking]:
+    """Return the bookings that the user can see and cancel."""
+    user = request.user
+    return latest_first(Booking.objects.filter(Q(user=user) | Q(slot__calendar__owner=user)))
 
 
-def latest(bookings: QuerySet[Booking]) -> QuerySet[Booking]:
-    """Put the latest slots first, with all that a page shows of them."""
+def latest_first(bookings: QuerySet[Booking]) -> QuerySet[Booking]:
     related = bookings.select_related("user", "slot__calendar__owner")
     return related.order_by("-slot__starts_at", "-pk")
 
 
 def page_of(request: HttpRequest, rows: QuerySet) -> Page:
-    """Return the page that is asked for, or one that there is."""
     return Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
-
-
-def user_of(request: HttpRequest) -> User:
-    """Return who has signed in."""
-    return cast("User", request.user)

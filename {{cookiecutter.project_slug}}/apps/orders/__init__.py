@@ -1,1 +1,1 @@
-"""An example: an order is a chain of durable tasks, and is paid once whatever breaks."""
+"""An example: an order is a chain of durable tasks, and it is charged once despite any failure."""

@@ -1,4 +1,4 @@
-"""What is for sale, for the staff to change, and what was ordered, for them to read."""
+"""Products and orders in the admin."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from durable.api import LargeTableAdmin
 
 
 class ProductForm(forms.ModelForm):
-    """A product, of which some may be sold while somebody looks at the form."""
+    """A product whose stock may change while the form is open."""
 
     def clean_stock(self) -> int:
-        """Return the stock of now, changed by as much as the number that was shown."""
+        """Apply the difference between the entered and the shown number to the current stock."""
         entered: int = self.cleaned_data["stock"]
         shown = self.fields["stock"].to_python(self.data.get(self.add_initial_prefix("stock")))
         if self.instance.pk is None or shown is None or "stock" not in self.changed_data:
             return entered
-        # Locked until it is saved: the admin has opened a transaction.
+        # Locked until it is saved, since the admin has opened a transaction.
         product = Product.objects.select_for_update(no_key=True).get(pk=self.instance.pk)
         return product.stock + entered - int(shown)
 
@@ -35,18 +35,18 @@ class ProductAdmin(admin.ModelAdmin):
     def formfield_for_dbfield(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
     ) -> forms.Field | None:
-        """Let the form remember which stock it has shown."""
+        """Add the shown stock to the form as a hidden field."""
         if db_field.name == "stock":
             kwargs["show_hidden_initial"] = True
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Product, form: Any, change: bool) -> None:
-        """Write only what was changed: a new name must not bring back the stock of a minute ago."""
+        """Write only changed fields: a new name must not restore an outdated stock."""
         obj.save(update_fields=form.changed_data if change else None)
 
 
 class ReadOnly:
-    """Nobody changes by hand what money and goods have followed."""
+    """Rows that are never changed by hand, since payments and deliveries depend on them."""
 
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
@@ -59,7 +59,7 @@ class ReadOnly:
 
 
 class OrderLineInline(ReadOnly, admin.TabularInline):
-    """The goods of an order."""
+    """The lines of an order."""
 
     model = OrderLine
 

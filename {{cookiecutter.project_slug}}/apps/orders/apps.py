@@ -5,4 +5,4 @@ class OrdersConfig(AppConfig):
     name = "apps.orders"
     verbose_name = "Orders"
     home = "orders:list"
-    summary = "Three steps that follow each other: whatever dies on the way, an order is paid once."
+    summary = "Orders in three steps, charged exactly once even if a worker crashes."

@@ -11,78 +11,82 @@ from apps.orders.models import Product
 if TYPE_CHECKING:
     from django.http import QueryDict
 
-MOST_SHOWN = 100  # products
-MOST_OF_ONE = 99  # pieces; more is a slip of the finger
-PIECES = "product-"  # what the names of the products' fields begin with
+MAX_PRODUCTS = 100  # shown
+MAX_QUANTITY = 99  # pieces of a product; more is probably a typing error
+QUANTITY_PREFIX = "quantity-"  # of the names of fields
 
 
 class OrderForm(forms.Form):
-    """How many pieces of each product a customer wants."""
+    """The quantity of each product."""
 
-    # Drawn when the form is shown, so that one that is sent twice makes one order.
-    # Firefox would keep it over a reload.
+    # Chosen when the form is shown, so that submitting it twice places one order.
+    # Without `autocomplete`, Firefox would keep the value after a reload.
     order_id = forms.UUIDField(
         initial=uuid.uuid4, widget=forms.HiddenInput({"autocomplete": "off"})
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.products = list(Product.objects.all()[:MOST_SHOWN])
+        self.products = list(Product.objects.all()[:MAX_PRODUCTS])
         for product in self.products:
-            self.fields[field_of(product)] = forms.IntegerField(
-                label=product.name, required=False, min_value=0, max_value=MOST_OF_ONE
+            self.fields[quantity_field(product)] = forms.IntegerField(
+                label=product.name, required=False, min_value=0, max_value=MAX_QUANTITY
             )
-            # What the customer has seen; Firefox would keep it over a reload, too.
-            self.fields[price_field_of(product)] = forms.DecimalField(
+            # The price that the customer sees.
+            self.fields[price_field(product)] = forms.DecimalField(
                 initial=product.price,
                 required=False,
                 widget=forms.HiddenInput({"autocomplete": "off"}),
             )
 
     def rows(self) -> Iterator[tuple[Product, forms.BoundField, forms.BoundField]]:
-        """Yield each product with its field, and the one that holds its price."""
+        """Yield each product with the fields of its quantity and its price."""
         return (
-            (product, self[field_of(product)], self[price_field_of(product)])
+            (product, self[quantity_field(product)], self[price_field(product)])
             for product in self.products
         )
 
     def clean(self) -> dict[str, Any]:
-        """Refuse an order of nothing, and one of other things than the customer has seen."""
-        wanted = {
-            product: self.cleaned_data[field_of(product)]
+        """Reject an empty order, and one whose products or prices have changed."""
+        ordered = {
+            product: self.cleaned_data[quantity_field(product)]
             for product in self.products
-            if self.cleaned_data.get(field_of(product))
+            if self.cleaned_data.get(quantity_field(product))
         }
-        self.cleaned_data["quantities"] = {product.pk: wanted[product] for product in wanted}
-        if self.wants_what_is_gone():
-            raise forms.ValidationError("Something that you chose is not for sale any more.")
-        if changed := [product for product in wanted if self.shows_another_price(product)]:
-            self.data = data = cast("QueryDict", self.data).copy()
-            for product in changed:
-                data[price_field_of(product)] = str(product.price)  # what the next page shows
+        self.cleaned_data["quantities"] = {product.pk: ordered[product] for product in ordered}
+        if self.has_unknown_product():
+            raise forms.ValidationError("A product that you chose is no longer available.")
+        if changed := [product for product in ordered if self.price_has_changed(product)]:
+            self.show_current_prices(changed)
             names = ", ".join(product.name for product in changed)
-            raise forms.ValidationError(f"The price has changed, please look again: {names}.")
-        if not wanted and not self.errors:
-            raise forms.ValidationError("Enter how many pieces you want of one product or more.")
+            raise forms.ValidationError(f"The price has changed, please check it: {names}.")
+        if not ordered and not self.errors:
+            raise forms.ValidationError("Enter the quantity of at least one product.")
         return self.cleaned_data
 
-    def wants_what_is_gone(self) -> bool:
-        """Say whether a number was entered for a product that is not there."""
+    def has_unknown_product(self) -> bool:
+        """Return whether there is a quantity of a product that the form does not offer."""
         return any(
-            name.startswith(PIECES) and name not in self.fields and value.strip() not in {"", "0"}
+            name.startswith(QUANTITY_PREFIX)
+            and name not in self.fields
+            and value.strip() not in {"", "0"}
             for name, value in self.data.items()
         )
 
-    def shows_another_price(self, product: Product) -> bool:
-        """Say whether the customer has seen another price than today's."""
-        return self.cleaned_data.get(price_field_of(product)) not in {None, product.price}
+    def price_has_changed(self, product: Product) -> bool:
+        """Return whether the customer has seen another price than the current one."""
+        return self.cleaned_data.get(price_field(product)) not in {None, product.price}
+
+    def show_current_prices(self, products: list[Product]) -> None:
+        """Replace the prices in the hidden fields of the next page."""
+        self.data = data = cast("QueryDict", self.data).copy()
+        for product in products:
+            data[price_field(product)] = str(product.price)
 
 
-def field_of(product: Product) -> str:
-    """Return the name of a product's field."""
-    return f"{PIECES}{product.pk}"
+def quantity_field(product: Product) -> str:
+    return f"{QUANTITY_PREFIX}{product.pk}"
 
 
-def price_field_of(product: Product) -> str:
-    """Return the name of the field that holds a product's price."""
+def price_field(product: Product) -> str:
     return f"price-{product.pk}"

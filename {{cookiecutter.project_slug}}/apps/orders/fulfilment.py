@@ -1,7 +1,7 @@
-"""The steps of an order. Each looks at the order's state first, so that twice is once.
+"""The steps of an order. Each step checks the order's state first, so a second run does nothing.
 
-A step that has nothing to do does nothing: so a chain goes on behind a rejected order, and ends.
-To be sold out is no failure of a task, and nobody should find it among the failed ones.
+After a rejection, the remaining steps of the chain do nothing. A rejected order is no failed task:
+staff do not have to look at it.
 """
 
 import structlog
@@ -17,12 +17,12 @@ logger = structlog.get_logger(__name__)
 
 
 def reserve(order_id: str) -> None:
-    """Set the goods of an order aside: all, or none, and then the order is rejected."""
+    """Reserve the stock of an order: all of it, or none, and then reject the order."""
     with transaction.atomic():
-        order = locked(order_id)
+        order = lock_order(order_id)
         if order.state != Order.State.PLACED:
             return
-        if take_from_stock(order):
+        if reserve_stock(order):
             order.state = Order.State.RESERVED
             order.save(update_fields=["state"])
         else:
@@ -30,57 +30,57 @@ def reserve(order_id: str) -> None:
 
 
 def charge(order_id: str, currency: str) -> None:
-    """Take the payment of an order, or reject the order if the gateway refuses it.
+    """Charge an order; reject it if the gateway declines the payment.
 
     Raises:
-        as `gateway.charge`, PaymentRefusedError aside.
+        as `gateway.charge`, except PaymentDeclinedError.
     """
     order = Order.objects.get(pk=order_id)
     if order.state != Order.State.RESERVED:
         return
-    # No lock is held while the gateway thinks. Should two workers come here at once, its key makes
-    # both get the answer to one payment.
+    # No lock is held during the request. If two workers charge at once, the key of the payment
+    # makes both get the response to the same payment.
     try:
         reference = gateway.charge(str(order.pk), order.total, currency)
-    except gateway.PaymentRefusedError as error:
-        logger.warning("payment_refused", order_id=order_id, error=str(error))
-        refuse_payment(order_id)
+    except gateway.PaymentDeclinedError as error:
+        logger.warning("payment_declined", order_id=order_id, error=str(error))
+        decline(order_id)
         return
     Order.objects.filter(pk=order_id, state=Order.State.RESERVED).update(
         state=Order.State.PAID, payment_reference=reference
     )
 
 
-def refuse_payment(order_id: str) -> None:
-    """Reject an order that cannot be paid, and put its goods back."""
+def decline(order_id: str) -> None:
+    """Reject an order whose payment was declined, and release its stock."""
     with transaction.atomic():
-        order = locked(order_id)
+        order = lock_order(order_id)
         if order.state == Order.State.RESERVED:
-            put_back_into_stock(order)
-            reject(order, Order.Reason.PAYMENT_REFUSED)
+            release_stock(order)
+            reject(order, Order.Reason.PAYMENT_DECLINED)
 
 
 def confirm(order_id: str) -> None:
-    """Tell the customer of a paid order that the goods will come."""
+    """Confirm a paid order to its customer."""
     with transaction.atomic():
-        order = locked(order_id)
+        order = lock_order(order_id)
         if order.state != Order.State.PAID:
             return
         order.state = Order.State.CONFIRMED
         order.save(update_fields=["state"])
-        tell(order)
+        notify_customer(order)
 
 
-def locked(order_id: str) -> Order:
-    """Return an order that nobody else changes until the transaction ends."""
+def lock_order(order_id: str) -> Order:
+    """Return an order, locked until the end of the transaction."""
     return Order.objects.select_for_update(no_key=True).get(pk=order_id)
 
 
-def take_from_stock(order: Order) -> bool:
-    """Take the goods of an order out of the stock; False, with nothing taken, if any is short."""
+def reserve_stock(order: Order) -> bool:
+    """Take the quantities of an order from the stock; return False if one is not available."""
     quantities = dict(order.lines.values_list("product_id", "quantity"))
-    # In one order for all: else two workers may each hold what the other one waits for. `no_key`,
-    # so that who places an order meanwhile does not wait.
+    # Always locked by primary key: otherwise two workers could each wait for a lock of the other.
+    # `no_key` does not block new orders, whose lines have a foreign key to the products.
     products = (
         Product.objects.select_for_update(no_key=True).order_by("pk").filter(pk__in=quantities)
     )
@@ -92,21 +92,21 @@ def take_from_stock(order: Order) -> bool:
     return True
 
 
-def put_back_into_stock(order: Order) -> None:
-    """Give back what an order took, in the same order of locks."""
+def release_stock(order: Order) -> None:
+    """Return the quantities of an order to the stock, in the same order of locks."""
     for line in order.lines.order_by("product_id"):
         Product.objects.filter(pk=line.product_id).update(stock=F("stock") + line.quantity)
 
 
 def reject(order: Order, reason: Order.Reason) -> None:
-    """End an order, and tell its customer why."""
+    """Reject an order, and send the reason to its customer."""
     order.state, order.reject_reason = Order.State.REJECTED, reason
     order.save(update_fields=["state", "reject_reason"])
-    tell(order)
+    notify_customer(order)
 
 
-def tell(order: Order) -> None:
-    """Tell a customer how an order ended, by mail and in the service, with the state's transaction."""
+def notify_customer(order: Order) -> None:
+    """Send the result of an order by email and notification, in the transaction of its state."""
     outcome = "confirmed" if order.state == Order.State.CONFIRMED else "rejected"
     reason = order.get_reject_reason_display()
     context = {
@@ -115,7 +115,7 @@ def tell(order: Order) -> None:
         "outcome": outcome,
         "reason": reason,
         "total": f"{order.total} {CURRENCY}",
-        "goods": [str(line) for line in order.lines.select_related("product")],
+        "lines": [str(line) for line in order.lines.select_related("product")],
     }
     send_email(
         "order_outcome", order.customer.email, context, key=f"order-{order.pk}", related=order

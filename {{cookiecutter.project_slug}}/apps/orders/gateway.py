@@ -1,4 +1,4 @@
-"""What the payment gateway is asked over HTTP, and what its answers mean."""
+"""The client of the payment gateway."""
 
 from decimal import Decimal
 from http import HTTPStatus
@@ -8,69 +8,67 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 CLIENT_ERRORS = range(400, 500)
-# Those about the service or about the moment; all others are about the payment.
-NOT_ABOUT_THE_PAYMENT = {
-    HTTPStatus.UNAUTHORIZED,  # the service's own key is wrong, until somebody mends that
+# Client errors that do not decide on the payment; all others decline it.
+RETRYABLE = {
+    HTTPStatus.UNAUTHORIZED,  # the service's own key is wrong: an operator has to fix it
     HTTPStatus.FORBIDDEN,
     HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.CONFLICT,  # the same payment is under way: another worker has just asked
+    HTTPStatus.CONFLICT,  # another worker is charging the same payment
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 }
 
 
-class PaymentRefusedError(Exception):
-    """The gateway will not take this payment, however often it is asked."""
+class PaymentDeclinedError(Exception):
+    """The gateway declines this payment; retrying will not help."""
 
 
 class GatewayUnavailableError(Exception):
-    """The gateway has not said whether it took the payment: ask again, with the same key."""
+    """It is unknown whether the gateway took the payment: retry with the same key."""
 
 
 def charge(key: str, amount: Decimal, currency: str) -> str:
-    """Take a payment, once for each key, and return the gateway's name for it.
+    """Charge a payment, once for each key; return the gateway's id for it.
 
     Args:
-        key: the same key gets the answer to the first payment under it, and pays nothing more.
+        key: a second payment with the same key gets the response to the first and charges nothing.
         amount: in units of `currency`.
-        currency: by its code of three letters.
+        currency: a code of three letters (ISO 4217).
 
     Raises:
-        PaymentRefusedError: it is refused for good.
-        GatewayUnavailableError: nobody knows whether it was taken: 5xx, a redirect, no clear answer,
-            or a 4xx of NOT_ABOUT_THE_PAYMENT.
-        requests.ConnectionError, requests.Timeout: the same.
-        ImproperlyConfigured: there is no gateway.
+        PaymentDeclinedError: the payment is declined.
+        GatewayUnavailableError: the response does not show whether the payment was taken: 5xx, a
+            redirect, unreadable content, or a status in RETRYABLE.
+        requests.ConnectionError, requests.Timeout: there is no response.
+        ImproperlyConfigured: PAYMENT_GATEWAY_URL is not set.
     """
     if not settings.PAYMENT_GATEWAY_URL:
         raise ImproperlyConfigured(
-            "PAYMENT_GATEWAY_URL is not set, so nobody can pay: set it, restart the workers, and "
-            "run the failed task again"
+            "PAYMENT_GATEWAY_URL is not set: set it, restart the workers, and replay the failed task"
         )
     try:
-        answer = requests.post(
+        response = requests.post(
             f"{settings.PAYMENT_GATEWAY_URL}/charges",
             json={"amount": str(amount), "currency": currency},
             headers={"Idempotency-Key": key},
             timeout=settings.PAYMENT_GATEWAY_TIMEOUT,
-            allow_redirects=False,  # a redirected POST becomes a GET, which charges nobody
+            allow_redirects=False,  # requests would turn the POST into a GET, which charges nothing
         )
-    except (
-        requests.exceptions.ChunkedEncodingError
-    ) as error:  # cut off; no ConnectionError to requests
+    # A response that is cut off is no ConnectionError for requests.
+    except requests.exceptions.ChunkedEncodingError as error:
         raise GatewayUnavailableError(str(error)) from error
-    return reference_in(answer)
+    return payment_id(response)
 
 
-def reference_in(answer: requests.Response) -> str:
-    """Return the payment that an answer names; see `charge` for what is raised."""
-    status = answer.status_code
+def payment_id(response: requests.Response) -> str:
+    """Return the id of the payment in a response; see `charge` for errors."""
+    status = response.status_code
     if status in (HTTPStatus.OK, HTTPStatus.CREATED):
         try:
-            return str(answer.json()["id"])
+            return str(response.json()["id"])
         except (ValueError, TypeError, LookupError) as error:
-            raise GatewayUnavailableError(f"{status} without a payment's id") from error
-    said = f"{status} {answer.text[:200]}"
-    if status in CLIENT_ERRORS and status not in NOT_ABOUT_THE_PAYMENT:
-        raise PaymentRefusedError(said)
-    raise GatewayUnavailableError(said)
+            raise GatewayUnavailableError(f"{status} without a payment id") from error
+    message = f"{status} {response.text[:200]}"
+    if status in CLIENT_ERRORS and status not in RETRYABLE:
+        raise PaymentDeclinedError(message)
+    raise GatewayUnavailableError(message)

@@ -1,4 +1,4 @@
-"""What is for sale, and who ordered it."""
+"""Models for products and orders."""
 
 import uuid
 
@@ -8,17 +8,17 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-CURRENCY = "EUR"  # of every amount
+CURRENCY = "EUR"  # of all amounts
 
-STEPS = ("Goods set aside", "Payment", "Confirmation")
+STEPS = ("Reservation", "Payment", "Confirmation")
 
 
 class Product(models.Model):
-    """Something for sale."""
+    """A product for sale."""
 
     name = models.CharField(max_length=100)
     price = models.DecimalField(max_digits=10, decimal_places=2, help_text=f"In {CURRENCY}.")
-    stock = models.IntegerField(default=0, help_text="Pieces that nobody has ordered.")
+    stock = models.IntegerField(default=0, help_text="Pieces that can be ordered.")
 
     class Meta:
         ordering = ("name", "pk")
@@ -26,13 +26,13 @@ class Product(models.Model):
             models.CheckConstraint(
                 condition=Q(price__gt=0),
                 name="orders_price_above_zero",
-                violation_error_message="The price has to be above zero.",
+                violation_error_message="The price must be above zero.",
             ),
-            # The last resort: with it, a mistake in the code fails instead of selling too much.
+            # A safeguard: a bug in the code fails instead of selling more than there is.
             models.CheckConstraint(
                 condition=Q(stock__gte=0),
                 name="orders_stock_not_below_zero",
-                violation_error_message="The stock cannot be below zero.",
+                violation_error_message="The stock must not be below zero.",
             ),
         ]
 
@@ -41,10 +41,10 @@ class Product(models.Model):
 
 
 class Order(models.Model):
-    """What a customer ordered at once. Its state says which steps are done."""
+    """An order. Its state shows which steps are done."""
 
     class State(models.TextChoices):
-        # In the order of STEPS: each, REJECTED aside, has one more behind it.
+        # In the order of STEPS: each state except REJECTED has one more step done.
         PLACED = "placed"
         RESERVED = "reserved"
         PAID = "paid"
@@ -52,11 +52,11 @@ class Order(models.Model):
         REJECTED = "rejected"
 
     class Reason(models.TextChoices):
-        # In the order of STEPS: which one it was.
-        OUT_OF_STOCK = "out_of_stock", "There is not enough left of what was ordered."
-        PAYMENT_REFUSED = "payment_refused", "The payment was refused."
+        # In the order of STEPS: the step that rejected the order.
+        OUT_OF_STOCK = "out_of_stock", "Not enough pieces are in stock."
+        PAYMENT_DECLINED = "payment_declined", "The payment was declined."
 
-    # Also the key of its payment, so it must not repeat in another database that uses the gateway.
+    # Also the key of its payment: it must be unique among all databases that use the gateway.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     customer = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -74,7 +74,7 @@ class Order(models.Model):
         ordering = ("-created_at",)
         indexes = [
             models.Index(fields=["customer", "-created_at"], name="orders_by_customer"),
-            # Both for the admin's list.
+            # Both for the list in the admin.
             models.Index(fields=["created_at"], name="orders_by_age"),
             models.Index(
                 fields=["payment_reference"],
@@ -87,33 +87,33 @@ class Order(models.Model):
         return f"Order {self.id.hex[:8]}"
 
     def get_absolute_url(self) -> str:
-        """Return where the customer sees it."""
+        """Return the path of its page, for the customer."""
         return reverse("orders:order", args=[self.pk])
 
     @property
-    def is_settled(self) -> bool:
-        """Whether nothing happens to it any more."""
+    def is_final(self) -> bool:
+        """Whether its state will not change again."""
         return self.state in (self.State.CONFIRMED, self.State.REJECTED)
 
     @property
     def steps(self) -> list[tuple[str, str]]:
-        """Each step, and how far it is: done, under way, refused, waiting or left out."""
+        """Each step with its status: done, in progress, failed, waiting or skipped."""
         if self.state == self.State.REJECTED:
-            done, here, later = self.Reason.values.index(self.reject_reason), "refused", "left out"
+            done, current, later = self.Reason.values.index(self.reject_reason), "failed", "skipped"
         else:
-            done, here, later = self.State.values.index(self.state), "under way", "waiting"
-        words = ["done"] * done + [here] + [later] * len(STEPS)
-        return list(zip(STEPS, words, strict=False))
+            done, current, later = self.State.values.index(self.state), "in progress", "waiting"
+        statuses = ["done"] * done + [current] + [later] * len(STEPS)
+        return list(zip(STEPS, statuses, strict=False))
 
 
 class OrderLine(models.Model):
-    """So many pieces of one product, at the price of that day."""
+    """A quantity of one product, at its price when the order was placed."""
 
     order = models.ForeignKey(
         Order,
         on_delete=models.CASCADE,
         related_name="lines",
-        db_index=False,  # orders_one_line_a_product begins with it
+        db_index=False,  # orders_one_line_per_product begins with it
     )
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
     quantity = models.PositiveSmallIntegerField()
@@ -121,7 +121,9 @@ class OrderLine(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["order", "product"], name="orders_one_line_a_product"),
+            models.UniqueConstraint(
+                fields=["order", "product"], name="orders_one_line_per_product"
+            ),
             models.CheckConstraint(condition=Q(quantity__gt=0), name="orders_quantity_above_zero"),
         ]
 

@@ -1,6 +1,6 @@
-"""Durable, all of them: a payment is a must, and who has paid is owed the rest of the chain.
+"""All tasks are durable: an order must be charged, and a paid order must be confirmed.
 
-They take an order's id, and each may run twice: apps/orders/fulfilment.py sees to that.
+Their argument is the id of an order. Each may run twice; see apps/orders/fulfilment.py.
 """
 
 from celery import shared_task
@@ -11,36 +11,37 @@ from apps.orders.gateway import GatewayUnavailableError
 from apps.orders.models import CURRENCY
 from durable.api import TRANSIENT_ERRORS, DurableTask
 
-# Connections and time-outs are among TRANSIENT_ERRORS. An answer that trickles in runs into the soft limit.
-TRIED_AGAIN = (*TRANSIENT_ERRORS, GatewayUnavailableError, SoftTimeLimitExceeded)
+# TRANSIENT_ERRORS includes connection errors and time-outs. A response that arrives byte by byte
+# reaches the soft time limit instead.
+RETRIED_ERRORS = (*TRANSIENT_ERRORS, GatewayUnavailableError, SoftTimeLimitExceeded)
 
 
 @shared_task(base=DurableTask, name="orders.validate_inventory")
 def validate_inventory(order_id: str) -> None:
-    """Set the goods of an order aside, or reject it."""
+    """Reserve the stock of an order, or reject it."""
     fulfilment.reserve(order_id)
 
 
-@shared_task(base=DurableTask, name="orders.charge_payment_v2", autoretry_for=TRIED_AGAIN)
+@shared_task(base=DurableTask, name="orders.charge_payment_v2", autoretry_for=RETRIED_ERRORS)
 def charge_payment_v2(order_id: str, currency: str) -> None:
-    """Take the payment of an order in a currency, or reject the order."""
+    """Charge an order in a currency, or reject it."""
     fulfilment.charge(order_id, currency)
 
 
-# The second version takes another argument, and so has another name. During a deploy both are called:
-# by the web that still runs the old code, and from the rows of chains that it began. Workers are
-# restarted before web, so none is given a name that it does not know; where all starts at once, one
-# release brings the second version and the next one calls it.
+# The second version has another argument, so it has another name. During a deployment both are in
+# use: by web processes with the old code, and by chains that are already rows. Restart workers before
+# web processes, so that each name is known to a worker before it is published. If all processes
+# restart at once, add the second version in one release and call it in the next.
 #
-# This one may go when no row names it: none that waits, and no failed task that somebody could run
-# again, which is FAILED_TASK_RETENTION_DAYS after the last call.
-@shared_task(base=DurableTask, name="orders.charge_payment", autoretry_for=TRIED_AGAIN)
+# Delete this version when no row contains its name: no waiting run, and no failed task that could be
+# replayed, which is FAILED_TASK_RETENTION_DAYS after the last call.
+@shared_task(base=DurableTask, name="orders.charge_payment", autoretry_for=RETRIED_ERRORS)
 def charge_payment(order_id: str) -> None:
-    """Take the payment of an order: the first version, from before there was a choice of currency."""
+    """Charge an order: the first version, without a currency."""
     fulfilment.charge(order_id, CURRENCY)
 
 
 @shared_task(base=DurableTask, name="orders.send_confirmation")
 def send_confirmation(order_id: str) -> None:
-    """Confirm an order that is paid."""
+    """Confirm a paid order."""
     fulfilment.confirm(order_id)

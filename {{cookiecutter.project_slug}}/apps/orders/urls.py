@@ -1,4 +1,4 @@
-"""Where the order pages are, below where config/urls.py puts them."""
+"""URLs of the orders; config/urls.py sets their prefix."""
 
 from django.urls import path
 

@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
             name='Booking',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('note', models.CharField(blank=True, help_text='What the owner of the calendar should know.', max_length=200)),
+                ('note', models.CharField(blank=True, help_text='A note for the owner of the calendar.', max_length=200)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('canceled_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('reminded_at', models.DateTimeField(blank=True, editable=False, null=True)),
@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='slot',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='bookings_slot_ends_after_start', violation_error_message='A slot has to end after it starts.'),
+            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='bookings_slot_ends_after_start', violation_error_message='A slot must end after it starts.'),
         ),
         migrations.AddConstraint(
             model_name='slot',

@@ -1,4 +1,4 @@
-"""What the tests of bookings share."""
+"""Fixtures of the tests of bookings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _mails_stay_where_they_are(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ring for no worker, or it would still write about a mail while the rows are cleaned up."""
+def _no_messages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publish nothing: a worker would still write rows while they are deleted after the test."""
     if "worker" not in request.fixturenames:
         monkeypatch.setattr("durable.tasks.base.Task.publish_or_log", lambda *_, **__: True)
 
@@ -39,20 +37,20 @@ def bob(db: None, django_user_model: type[User]) -> User:
 
 @pytest.fixture
 def owner(db: None, django_user_model: type[User]) -> User:
-    """Who looks after the calendar."""
+    """The owner of the calendar."""
     return django_user_model.objects.create_user("owner@example.com")
 
 
 @pytest.fixture
 def make_slot(owner: User) -> Callable[..., Slot]:
-    """Make a slot of half an hour in the owner's calendar."""
+    """Create slots of half an hour in the owner's calendar."""
 
-    def make_slot(begins_in: Any = timedelta(days=1), calendar: str = "Studio & yard") -> Slot:
+    def make_slot(starts_in: Any = timedelta(days=1), calendar: str = "Studio & yard") -> Slot:
         # pytest imports this file before Django is set up.
         model = apps.get_model("bookings", "Calendar")
-        whose, _ = model.objects.get_or_create(name=calendar, defaults={"owner": owner})
-        start = timezone.now().replace(second=0, microsecond=0) + begins_in
-        slot: Slot = whose.slots.create(starts_at=start, ends_at=start + timedelta(minutes=30))
+        row, _ = model.objects.get_or_create(name=calendar, defaults={"owner": owner})
+        start = timezone.now().replace(second=0, microsecond=0) + starts_in
+        slot: Slot = row.slots.create(starts_at=start, ends_at=start + timedelta(minutes=30))
         return slot
 
     return make_slot
@@ -60,5 +58,5 @@ def make_slot(owner: User) -> Callable[..., Slot]:
 
 @pytest.fixture
 def slot(make_slot: Callable[..., Slot]) -> Slot:
-    """A slot that begins tomorrow."""
+    """A slot that starts tomorrow."""
     return make_slot()

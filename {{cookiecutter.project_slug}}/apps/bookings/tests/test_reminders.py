@@ -8,19 +8,19 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.bookings import effects, services, tasks
+from apps.bookings import receivers, services, tasks
 from apps.bookings.models import Booking, Slot, end_of_tomorrow
 from apps.bookings.services import book, cancel
 from apps.bookings.tasks import send_reminders
 from config.schedule import SCHEDULE
-from durable.mail.models import Email
+from durable.api import Email
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.fixture
 def make(make_slot, ann):
-    """Make bookings of slots that begin so far from now, without their effects."""
+    """Create bookings of slots that start after the given times, without emails."""
 
     def make(*starts):
         return Booking.objects.bulk_create(
@@ -34,62 +34,62 @@ def minutes(*numbers):
     return [timedelta(minutes=number) for number in numbers]
 
 
-def reminders():
+def recipients():
     return set(Email.objects.filter(template="booking_reminder").values_list("to", flat=True))
 
 
-def reminded():
+def reminded_bookings():
     return set(Booking.objects.exclude(reminded_at=None))
 
 
 @pytest.mark.parametrize("hour", [0, 9, 23])
-def test_tomorrow_ends_at_midnight_where_the_service_is(settings, hour):
+def test_tomorrow_ends_at_midnight_in_the_time_zone_of_the_service(settings, hour):
     settings.TIME_ZONE = "Europe/Berlin"
     timezone.get_default_timezone.cache_clear()
     berlin = timezone.get_default_timezone()
     try:
-        # The night of the 25th has an hour more.
+        # The night of the 25th is one hour longer.
         with time_machine.travel(datetime(2026, 10, 24, hour, tzinfo=berlin), tick=False):
             assert end_of_tomorrow() == datetime(2026, 10, 26, tzinfo=berlin)
     finally:
         timezone.get_default_timezone.cache_clear()
 
 
-def test_who_comes_today_or_tomorrow_is_reminded_once(make):
+def test_bookings_of_today_and_tomorrow_are_reminded_once(make):
     until = end_of_tomorrow() - timezone.now()
     soon, late, _ = make(HOUR, until - HOUR, until + HOUR)
 
     assert [send_reminders(), send_reminders()] == [2, 0]
 
-    assert reminded() == {soon, late}
+    assert reminded_bookings() == {soon, late}
     assert set(Email.objects.values_list("template", "key")) == {
-        ("booking_reminder", f"booking-{each.pk}-reminder") for each in (soon, late)
+        ("booking_reminder", f"booking-{booking.pk}-reminder") for booking in (soon, late)
     }
 
 
-def test_what_is_canceled_or_has_begun_is_left_alone(make, make_slot):
-    canceled, begun = make(HOUR, 2 * HOUR)
+def test_canceled_and_started_bookings_get_no_reminder(make, make_slot):
+    canceled, started = make(HOUR, 2 * HOUR)
     cancel(canceled)
-    type(begun.slot).objects.filter(pk=begun.slot_id).update(starts_at=Now() - HOUR)
+    type(started.slot).objects.filter(pk=started.slot_id).update(starts_at=Now() - HOUR)
 
     assert send_reminders() == 0
-    assert reminders() == set()
+    assert recipients() == set()
 
 
-def test_who_books_after_the_run_is_reminded_by_the_next(make):
+def test_a_booking_after_one_run_is_reminded_by_the_next(make):
     make(HOUR)
     send_reminders()
     late = make(2 * HOUR)
 
     assert send_reminders() == 1
-    assert set(late) <= reminded()
+    assert set(late) <= reminded_bookings()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_that_fails_in_the_middle_is_made_up_for(make, monkeypatch):
+def test_the_run_after_a_failed_one_sends_the_missing_reminders(make, monkeypatch):
     make(*minutes(60, 61, 62, 63, 64))
-    monkeypatch.setattr(tasks, "REMINDED_AT_ONCE", 2)
-    send, calls = effects.send_emails, []
+    monkeypatch.setattr(tasks, "REMINDER_BATCH", 2)
+    send, calls = receivers.send_emails, []
 
     def fail_once(*arguments):
         calls.append(arguments)
@@ -98,23 +98,23 @@ def test_a_run_that_fails_in_the_middle_is_made_up_for(make, monkeypatch):
             raise ConnectionError
         return count
 
-    monkeypatch.setattr(effects, "send_emails", fail_once)
+    monkeypatch.setattr(receivers, "send_emails", fail_once)
 
     with pytest.raises(ConnectionError):
         send_reminders()
-    assert len(reminded()) == Email.objects.count() == 2
+    assert len(reminded_bookings()) == Email.objects.count() == 2
 
     assert send_reminders() == 3
-    assert len(reminded()) == Email.objects.count() == 5
+    assert len(reminded_bookings()) == Email.objects.count() == 5
 
 
-def test_many_are_reminded_in_batches(make, monkeypatch):
+def test_reminders_are_queued_in_batches(make, monkeypatch):
     make(*minutes(60, 61, 62, 63, 64))
-    monkeypatch.setattr(tasks, "REMINDED_AT_ONCE", 2)
+    monkeypatch.setattr(tasks, "REMINDER_BATCH", 2)
     sizes, remind = [], services.remind
 
-    def count(most):
-        sizes.append(remind(most))
+    def count(limit):
+        sizes.append(remind(limit))
         return sizes[-1]
 
     monkeypatch.setattr(services, "remind", count)
@@ -124,30 +124,30 @@ def test_many_are_reminded_in_batches(make, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_whose_time_is_up_asks_for_another_one(make, monkeypatch):
+def test_a_run_that_reaches_the_soft_time_limit_publishes_another(make, monkeypatch):
     make(HOUR)
-    rung = []
+    published = []
 
-    def run_out(_most):
+    def reach_limit(_limit):
         raise SoftTimeLimitExceeded
 
     with monkeypatch.context() as patch:
-        patch.setattr(services, "remind", run_out)
-        patch.setattr(send_reminders, "publish_or_log", lambda: rung.append("again"))
+        patch.setattr(services, "remind", reach_limit)
+        patch.setattr(send_reminders, "publish_or_log", lambda: published.append("again"))
         assert send_reminders() == 0
 
-    assert rung == ["again"]
+    assert published == ["again"]
     assert send_reminders() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_runs_at_once_remind_of_each_booking_once(make, monkeypatch):
+def test_simultaneous_runs_send_one_reminder_for_each_booking(make, monkeypatch):
     make(*minutes(*range(60, 80)))
-    monkeypatch.setattr(tasks, "REMINDED_AT_ONCE", 3)
-    begin, counts = threading.Barrier(3), []
+    monkeypatch.setattr(tasks, "REMINDER_BATCH", 3)
+    start, counts = threading.Barrier(3), []
 
     def run():
-        begin.wait(10)
+        start.wait(10)
         counts.append(send_reminders())
         connection.close()
 
@@ -162,18 +162,18 @@ def test_two_runs_at_once_remind_of_each_booking_once(make, monkeypatch):
     assert Email.objects.count() == 20
 
 
-def test_an_address_that_no_mail_reaches_holds_up_nobody_else(make, make_slot, bob, caplog):
+def test_an_invalid_address_does_not_stop_the_others(make, make_slot, bob, caplog):
     make(HOUR)
     book(make_slot(2 * HOUR), bob)
     type(bob).objects.filter(pk=bob.pk).update(email="bob")
 
     assert [send_reminders(), send_reminders()] == [2, 0]
 
-    assert reminders() == {"ann@example.com"}
-    assert "booking_not_reminded" in caplog.text
+    assert recipients() == {"ann@example.com"}
+    assert "booking_reminder_skipped" in caplog.text
 
 
-def test_the_reminders_do_not_read_the_whole_table(slot, ann):
+def test_the_reminders_do_not_read_whole_tables(slot, ann):
     later = [timezone.now() + DAY * 30 + HOUR * number for number in range(2_000)]
     slots = Slot.objects.bulk_create(
         Slot(calendar=slot.calendar, starts_at=start, ends_at=start + HOUR) for start in later
@@ -189,7 +189,7 @@ def test_the_reminders_do_not_read_the_whole_table(slot, ann):
     assert "Seq Scan" not in plan, plan
 
 
-def test_beat_reminds_every_morning():
-    (entry,) = [each for each in SCHEDULE.values() if each["task"] == send_reminders.name]
+def test_beat_runs_it_every_morning():
+    (entry,) = [entry for entry in SCHEDULE.values() if entry["task"] == send_reminders.name]
 
     assert (entry["schedule"].hour, entry["schedule"].minute) == ({9}, {0})

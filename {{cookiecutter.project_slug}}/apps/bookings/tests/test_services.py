@@ -11,13 +11,12 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from apps.bookings import effects, services, tasks
-from apps.bookings.models import BEGUN, TAKEN, Booking, Calendar, Slot
+from apps.bookings import receivers, services, tasks
+from apps.bookings.models import SLOT_STARTED, SLOT_TAKEN, Booking, Calendar, Slot
 from apps.bookings.services import NotBookableError, book, book_by_name, cancel
 from apps.notifications.models import Notification
-from durable.mail.models import Email
+from durable.api import Email, TaskRun
 from durable.mail.rendering import render
-from durable.tasks.models import TaskRun
 from durable.testing.workers import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +65,7 @@ def mails():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way_of_booking_has_the_same_effects(way, slot, ann, owner):
+def test_every_way_of_booking_sends_the_same_mails(way, slot, ann, owner):
     way(slot, ann)
 
     booking = Booking.objects.get()
@@ -75,19 +74,20 @@ def test_every_way_of_booking_has_the_same_effects(way, slot, ann, owner):
         ("booking_confirmation", ann.email),
         ("booking_notice", owner.email),
     }
-    told = Notification.objects.get()
-    assert (told.user, told.kind, told.url) == (owner, "booking", f"/bookings/{booking.pk}/")
-    assert told.title == f"Booked: {slot}"
-    assert "I bring cake" in told.body
+    notification = Notification.objects.get()
+    assert (notification.user, notification.kind) == (owner, "booking")
+    assert notification.url == f"/bookings/{booking.pk}/"
+    assert notification.title == f"Booked: {slot}"
+    assert "I bring cake" in notification.body
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_booking_whose_effects_fail_is_not_there(way, slot, ann, monkeypatch):
+def test_a_booking_is_not_saved_if_its_mails_fail(way, slot, ann, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("the last step fails")
 
-    monkeypatch.setattr(effects, "notify", fail)
+    monkeypatch.setattr(receivers, "notify", fail)
 
     with pytest.raises(RuntimeError):
         way(slot, ann)
@@ -95,25 +95,25 @@ def test_a_booking_whose_effects_fail_is_not_there(way, slot, ann, monkeypatch):
         assert not model.objects.exists()
 
 
-def test_saving_a_booking_again_has_no_effects(slot, ann):
+def test_saving_a_booking_again_sends_nothing(slot, ann):
     booking = book(slot, ann)
     booking.note = "Changed"
     booking.save()
-    effects.mail_customer_and_owner(booking, "confirmation", "notice")
+    receivers.email_customer_and_owner(booking, "confirmation", "notice")
 
     assert Email.objects.count() == 2
     assert Notification.objects.count() == 1
 
 
-def at_once(*calls):
-    """Call each in a thread with a connection of its own; return results and errors."""
-    begin, outcomes = threading.Barrier(len(calls)), []
+def simultaneously(*calls):
+    """Call each in a thread with its own connection; return results and errors."""
+    start, outcomes = threading.Barrier(len(calls)), []
 
     def run(call):
-        begin.wait(10)
+        start.wait(10)
         try:
             outcomes.append(call())
-        except Exception as error:  # noqa: BLE001 - the test looks at it
+        except Exception as error:  # noqa: BLE001 - the test checks it
             outcomes.append(error)
         finally:
             connection.close()
@@ -132,51 +132,51 @@ def crowd(django_user_model):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_book_at_once_one_wins_and_the_others_are_told(slot, crowd):
-    outcomes = at_once(*[lambda user=user: book(slot, user) for user in crowd])
+def test_one_of_many_simultaneous_bookings_succeeds(slot, crowd):
+    outcomes = simultaneously(*[lambda user=user: book(slot, user) for user in crowd])
 
-    assert [type(each) for each in outcomes].count(Booking) == 1
-    lost = [each for each in outcomes if not isinstance(each, Booking)]
-    assert [(type(each), str(each)) for each in lost] == [(NotBookableError, TAKEN)] * 5
+    assert [type(outcome) for outcome in outcomes].count(Booking) == 1
+    errors = [outcome for outcome in outcomes if not isinstance(outcome, Booking)]
+    assert [(type(error), str(error)) for error in errors] == [(NotBookableError, SLOT_TAKEN)] * 5
     winner = Booking.objects.get().user
     assert set(Email.objects.values_list("to", flat=True)) == {winner.email, "owner@example.com"}
     assert Notification.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_database_alone_lets_one_through(slot, crowd):
-    outcomes = at_once(
+def test_the_database_allows_one_booking_of_a_slot(slot, crowd):
+    outcomes = simultaneously(
         *[lambda user=user: Booking.objects.create(slot=slot, user=user) for user in crowd]
     )
 
-    kinds = [type(each) for each in outcomes]
+    kinds = [type(outcome) for outcome in outcomes]
     assert (kinds.count(Booking), kinds.count(IntegrityError)) == (1, 5)
     assert Email.objects.count() == 2
 
 
 @pytest.mark.django_db(transaction=True)
-def test_pages_and_admins_that_lose_a_race_show_why(slot, crowd):
+def test_pages_and_admin_report_a_lost_race(slot, crowd):
     for user in crowd[3:]:
         type(user).objects.create_superuser(f"for-{user}")
 
-    outcomes = at_once(
+    outcomes = simultaneously(
         *[lambda user=user: by_page(slot, user) for user in crowd[:3]],
         *[lambda user=user: by_admin(slot, user) for user in crowd[3:]],
     )
 
     assert Booking.objects.count() == 1
     assert {response.status_code for response in outcomes} <= {200, 302}
-    told = [
+    reported = [
         response
         for response in outcomes
-        if TAKEN in response.text
-        or any(TAKEN in str(message) for message in get_messages(response.wsgi_request))
+        if SLOT_TAKEN in response.text
+        or any(SLOT_TAKEN in str(message) for message in get_messages(response.wsgi_request))
     ]
-    assert len(told) == 5
+    assert len(reported) == 5
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_admin_who_was_slower_by_a_moment_is_told(slot, ann, bob, monkeypatch):
+def test_the_admin_reports_a_race_lost_after_validation(slot, ann, bob, monkeypatch):
     validate = Booking.validate_constraints
 
     def validate_and_lose(self, **options):
@@ -188,44 +188,44 @@ def test_an_admin_who_was_slower_by_a_moment_is_told(slot, ann, bob, monkeypatch
     def book_in_admin():
         return by_admin(slot, ann)
 
-    # In another thread, whose transaction is rolled back, so bob's booking goes with it.
-    (response,) = at_once(book_in_admin)
+    # In another thread: its transaction is rolled back, with bob's booking.
+    (response,) = simultaneously(book_in_admin)
 
     assert response.status_code == 302
-    assert [str(message) for message in get_messages(response.wsgi_request)] == [TAKEN]
+    assert [str(message) for message in get_messages(response.wsgi_request)] == [SLOT_TAKEN]
     assert not Booking.objects.exists()
 
 
-def test_who_books_twice_has_booked_once(slot, ann):
+def test_booking_twice_returns_the_same_booking(slot, ann):
     assert book(slot, ann) == book(slot, ann)
 
     assert Booking.objects.count() == 1
     assert Email.objects.count() == 2
 
 
-def test_a_slot_of_somebody_else_is_taken(slot, ann, bob):
+def test_a_slot_of_another_user_cannot_be_booked(slot, ann, bob):
     book(slot, ann)
 
-    with pytest.raises(NotBookableError, match=TAKEN):
+    with pytest.raises(NotBookableError, match=SLOT_TAKEN):
         book(slot, bob)
 
 
-def test_a_slot_that_has_begun_is_not_booked(make_slot, ann):
-    with pytest.raises(NotBookableError, match=BEGUN):
+def test_a_started_slot_cannot_be_booked(make_slot, ann):
+    with pytest.raises(NotBookableError, match=SLOT_STARTED):
         book(make_slot(-HOUR), ann)
 
 
-def test_an_error_of_another_kind_is_not_taken_for_a_lost_race(slot, ann, monkeypatch):
+def test_other_integrity_errors_are_raised(slot, ann, monkeypatch):
     def fail(*_, **__):
         raise IntegrityError("something else")
 
-    monkeypatch.setattr(effects, "notify", fail)
+    monkeypatch.setattr(receivers, "notify", fail)
 
     with pytest.raises(IntegrityError, match="something else"):
         book(slot, ann)
 
 
-def test_canceling_frees_the_slot_and_tells_both_once(slot, ann, bob, owner):
+def test_canceling_frees_the_slot_and_sends_mails_once(slot, ann, bob, owner):
     booking = book(slot, ann)
     Email.objects.all().delete()
 
@@ -241,42 +241,42 @@ def test_canceling_frees_the_slot_and_tells_both_once(slot, ann, bob, owner):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_cancel_at_once_one_does(slot, ann, monkeypatch):
+def test_one_of_two_simultaneous_cancellations_succeeds(slot, ann, monkeypatch):
     booking = book(slot, ann)
     before = Email.objects.count()
 
-    def follow_slowly(canceled):
-        time.sleep(0.5)  # meanwhile the other one waits for the row
-        effects.follow_cancellation(canceled)
+    def report_slowly(canceled):
+        time.sleep(0.2)  # meanwhile the other call waits for the row
+        receivers.report_cancellation(canceled)
 
-    monkeypatch.setattr(services, "follow_cancellation", follow_slowly)
+    monkeypatch.setattr(services, "report_cancellation", report_slowly)
 
-    outcomes = at_once(lambda: cancel(booking), lambda: cancel(booking))
+    outcomes = simultaneously(lambda: cancel(booking), lambda: cancel(booking))
 
     assert sorted(outcomes) == [False, True]
     assert Email.objects.count() == before + 2
 
 
-def test_what_has_begun_is_not_canceled(slot, ann):
+def test_a_started_booking_cannot_be_canceled(slot, ann):
     booking = book(slot, ann)
     Slot.objects.update(starts_at=timezone.now() - HOUR)
 
     assert not cancel(booking)
 
 
-def test_a_cancellation_that_cannot_be_told_does_not_happen(slot, ann, monkeypatch):
+def test_a_booking_is_not_canceled_if_its_mails_fail(slot, ann, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("the last step fails")
 
     booking = book(slot, ann)
-    monkeypatch.setattr(effects, "notify", fail)
+    monkeypatch.setattr(receivers, "notify", fail)
 
     with pytest.raises(RuntimeError):
         cancel(booking)
     assert Booking.objects.get().canceled_at is None
 
 
-def test_free_is_what_is_to_come_and_not_booked(make_slot, ann):
+def test_free_slots_are_upcoming_and_not_booked(make_slot, ann):
     make_slot(-HOUR)
     book(make_slot(HOUR), ann)
     cancel(book(freed := make_slot(2 * HOUR), ann))
@@ -295,10 +295,10 @@ def test_free_is_what_is_to_come_and_not_booked(make_slot, ann):
         (None, None, "carl@example.com", "no active user has the address 'carl@example.com'"),
     ],
 )
-def test_a_name_that_is_wrong_is_named(slot, ann, calendar, start, email, problem):
+def test_errors_quote_the_invalid_name(slot, ann, calendar, start, email, problem):
     given = [
-        mine or theirs
-        for mine, theirs in zip((calendar, start, email), names(slot, ann), strict=True)
+        invalid or valid
+        for invalid, valid in zip((calendar, start, email), names(slot, ann), strict=True)
     ]
 
     with pytest.raises(NotBookableError, match=problem):
@@ -309,13 +309,13 @@ def test_a_name_that_is_wrong_is_named(slot, ann, calendar, start, email, proble
         tasks.book(*given)
 
 
-def test_a_start_may_name_its_time_zone(slot, ann):
+def test_a_start_can_include_a_time_zone(slot, ann):
     calendar, _, email = names(slot, ann)
 
     assert book_by_name(calendar, slot.starts_at.isoformat(), email.upper()).slot == slot
 
 
-def test_a_task_that_runs_again_books_nothing_even_after_a_cancellation(slot, ann):
+def test_a_second_run_of_the_task_books_nothing_even_after_a_cancellation(slot, ann):
     task_id = str(uuid.uuid4())
     tasks.book.apply(names(slot, ann), task_id=task_id, throw=True)
     cancel(Booking.objects.get(pk=task_id))
@@ -327,7 +327,7 @@ def test_a_task_that_runs_again_books_nothing_even_after_a_cancellation(slot, an
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_books_what_a_machine_sends(worker, slot, ann):
+def test_a_worker_runs_the_task_and_sends_the_mails(worker, slot, ann):
     sent = tasks.book.delay(*names(slot, ann))
 
     wait_until(lambda: Booking.objects.filter(pk=sent.id).exists())
@@ -337,9 +337,9 @@ def test_a_worker_books_what_a_machine_sends(worker, slot, ann):
 
 
 @pytest.mark.parametrize("template", ["confirmation", "notice", "canceled", "reminder"])
-def test_mails_say_what_when_and_where(slot, ann, settings, template):
+def test_mails_contain_the_slot_and_a_link(slot, ann, settings, template):
     booking = book(slot, ann, "Tea & <b>cake</b>")
-    effects.mail_reminders([booking])
+    receivers.email_reminders([booking])
     cancel(booking)
 
     content = render(Email.objects.filter(template=f"booking_{template}").first())
@@ -355,11 +355,11 @@ def test_mails_say_what_when_and_where(slot, ann, settings, template):
 
 
 @pytest.mark.parametrize("minutes", [0, -30])
-def test_a_slot_ends_after_it_starts(slot, minutes):
+def test_a_slot_must_end_after_it_starts(slot, minutes):
     with pytest.raises(IntegrityError), transaction.atomic():
         Slot.objects.update(ends_at=slot.starts_at + timedelta(minutes=minutes))
 
 
-def test_a_calendar_has_one_slot_at_a_time(slot):
+def test_a_calendar_has_one_slot_per_start(slot):
     with pytest.raises(IntegrityError):
         Calendar.objects.get().slots.create(starts_at=slot.starts_at, ends_at=slot.ends_at + HOUR)

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('state', models.CharField(choices=[('placed', 'Placed'), ('reserved', 'Reserved'), ('paid', 'Paid'), ('confirmed', 'Confirmed'), ('rejected', 'Rejected')], default='placed', max_length=20)),
-                ('reject_reason', models.CharField(blank=True, choices=[('out_of_stock', 'There is not enough left of what was ordered.'), ('payment_refused', 'The payment was refused.')], max_length=20)),
+                ('reject_reason', models.CharField(blank=True, choices=[('out_of_stock', 'Not enough pieces are in stock.'), ('payment_declined', 'The payment was declined.')], max_length=20)),
                 ('total', models.DecimalField(decimal_places=2, max_digits=14)),
                 ('payment_reference', models.CharField(blank=True, max_length=100)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
@@ -37,11 +37,11 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=100)),
                 ('price', models.DecimalField(decimal_places=2, help_text='In EUR.', max_digits=10)),
-                ('stock', models.IntegerField(default=0, help_text='Pieces that nobody has ordered.')),
+                ('stock', models.IntegerField(default=0, help_text='Pieces that can be ordered.')),
             ],
             options={
                 'ordering': ('name', 'pk'),
-                'constraints': [models.CheckConstraint(condition=models.Q(('price__gt', 0)), name='orders_price_above_zero', violation_error_message='The price has to be above zero.'), models.CheckConstraint(condition=models.Q(('stock__gte', 0)), name='orders_stock_not_below_zero', violation_error_message='The stock cannot be below zero.')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('price__gt', 0)), name='orders_price_above_zero', violation_error_message='The price must be above zero.'), models.CheckConstraint(condition=models.Q(('stock__gte', 0)), name='orders_stock_not_below_zero', violation_error_message='The stock must not be below zero.')],
             },
         ),
         migrations.CreateModel(
@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='orderline',
-            constraint=models.UniqueConstraint(fields=('order', 'product'), name='orders_one_line_a_product'),
+            constraint=models.UniqueConstraint(fields=('order', 'product'), name='orders_one_line_per_product'),
         ),
         migrations.AddConstraint(
             model_name='orderline',

@@ -1,4 +1,4 @@
-"""What the tests of orders share."""
+"""Fixtures of the tests of orders."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def customer(db: None, django_user_model: type[User]) -> User:
-    """Who orders."""
+    """A customer."""
     return django_user_model.objects.create_user("ann@example.com")
 
 
 @pytest.fixture
 def bread(db: None) -> Product:
-    """Something for sale, five pieces of it."""
+    """A product with a stock of five."""
     # pytest imports this file before Django is set up.
     product: Product = apps.get_model("orders", "Product").objects.create(
         name="Bread", price="4.50", stock=5
@@ -35,13 +35,13 @@ def bread(db: None) -> Product:
 
 @pytest.fixture
 def place(customer: User, bread: Product) -> Callable[..., Order]:
-    """Place an order of bread; its price and state may be told."""
+    """Place an order of bread, with a price and other fields."""
     from apps.orders.services import place_order  # noqa: PLC0415 - needs Django's settings
 
-    def place(pieces: int = 2, *, price: str = "4.50", **fields: Any) -> Order:
+    def place(quantity: int = 2, *, price: str = "4.50", **fields: Any) -> Order:
         bread.price = price
         bread.save(update_fields=["price"])
-        order = place_order(customer, {bread.pk: pieces})
+        order = place_order(customer, {bread.pk: quantity})
         type(order).objects.filter(pk=order.pk).update(**fields)
         order.refresh_from_db()
         return order
@@ -51,11 +51,11 @@ def place(customer: User, bread: Product) -> Callable[..., Order]:
 
 @pytest.fixture
 def gateway(settings: Any) -> Iterator[FakeGateway]:
-    """The fake gateway, where the service looks for one; it never answers late."""
+    """The fake gateway at PAYMENT_GATEWAY_URL, without delayed responses."""
     from apps.orders.management.commands import fake_gateway  # noqa: PLC0415 - needs the settings
 
     port = urlsplit(settings.PAYMENT_GATEWAY_URL).port
-    with fake_gateway.FakeGateway(port, be_late=str) as server:
+    with fake_gateway.FakeGateway(port, delay_response=str) as server:
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()

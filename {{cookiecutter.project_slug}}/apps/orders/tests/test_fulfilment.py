@@ -15,24 +15,23 @@ from apps.orders.tasks import (
     send_confirmation,
     validate_inventory,
 )
-from durable.mail.models import Email
+from durable.api import Email, TaskRun
 from durable.mail.rendering import render
-from durable.tasks.models import TaskRun
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def published():
-    """The names of the tasks that are published during the test."""
+    """The names of the tasks that the test publishes."""
     names = []
 
-    def note(sender, **_):
+    def record(sender, **_):
         names.append(sender)
 
-    before_task_publish.connect(note)
+    before_task_publish.connect(record)
     yield names
-    before_task_publish.disconnect(note)
+    before_task_publish.disconnect(record)
 
 
 def run_steps(order):
@@ -58,29 +57,29 @@ def test_an_order_and_its_chain_are_saved_together(place):
     assert (str(order.total), order.state) == ("9.00", "placed")
 
 
-def test_a_rolled_back_order_starts_nothing(place, django_capture_on_commit_callbacks):
-    with django_capture_on_commit_callbacks() as rings, transaction.atomic():
+def test_a_rollback_starts_no_chain(place, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks() as callbacks, transaction.atomic():
         place()
         transaction.set_rollback(True)
 
-    assert rings == []
+    assert callbacks == []
     assert not TaskRun.objects.exists()
 
 
-def test_the_broker_hears_of_an_order_after_the_commit(
+def test_the_chain_is_published_after_the_commit(
     place, published, django_capture_on_commit_callbacks
 ):
-    with django_capture_on_commit_callbacks() as rings:
+    with django_capture_on_commit_callbacks() as callbacks:
         place()
     assert published == []
 
-    for ring in rings:
-        ring()
+    for callback in callbacks:
+        callback()
 
     assert published == ["orders.validate_inventory"]
 
 
-def test_an_order_that_is_placed_twice_under_one_id_is_one(customer, bread):
+def test_placing_an_order_twice_with_one_id_places_one(customer, bread):
     order_id = uuid.uuid4()
 
     first, second = (place_order(customer, {bread.pk: 1}, order_id=order_id) for _ in range(2))
@@ -89,27 +88,27 @@ def test_an_order_that_is_placed_twice_under_one_id_is_one(customer, bread):
     assert TaskRun.objects.count() == first.lines.count() == 1
 
 
-def test_nobody_gets_at_the_order_of_somebody_else(place, bread, django_user_model):
+def test_the_id_of_another_customers_order_is_an_error(place, bread, django_user_model):
     order = place()
     other = django_user_model.objects.create_user("bob@example.com")
 
-    with pytest.raises(ValueError, match="order_id: an order of somebody else"):
+    with pytest.raises(ValueError, match="order_id: it belongs to another customer"):
         place_order(other, {bread.pk: 1}, order_id=order.pk)
 
 
 @pytest.mark.parametrize("quantities", [{}, {1: 0}, {1: -1}])
-def test_an_order_of_nothing_is_refused(customer, quantities):
-    with pytest.raises(ValueError, match="needs one piece or more"):
+def test_an_empty_order_is_an_error(customer, quantities):
+    with pytest.raises(ValueError, match="needs one or more pieces"):
         place_order(customer, quantities)
 
 
-def test_an_order_of_what_is_not_there_is_refused(customer, bread):
+def test_an_unknown_product_is_an_error(customer, bread):
     with pytest.raises(ValueError, match=f"no product has the id {bread.pk + 1}"):
         place_order(customer, {bread.pk: 1, bread.pk + 1: 1})
     assert not Order.objects.exists()
 
 
-def test_each_step_twice_is_once(place, gateway):
+def test_running_each_step_twice_has_the_effects_of_once(place, gateway):
     order = place(2)
 
     for step in (validate_inventory, charge_payment, send_confirmation):
@@ -124,7 +123,7 @@ def test_each_step_twice_is_once(place, gateway):
     assert Notification.objects.get().title == f"{order} is confirmed"
 
 
-def test_a_chain_of_the_old_code_ends_like_one_of_the_new(place, gateway):
+def test_both_versions_of_the_payment_charge_an_order(place, gateway):
     old, new = place(1), place(1)
 
     for order, charge, args in ((old, charge_payment, ()), (new, charge_payment_v2, (CURRENCY,))):
@@ -132,25 +131,25 @@ def test_a_chain_of_the_old_code_ends_like_one_of_the_new(place, gateway):
         charge(str(order.pk), *args)
 
     assert set(Order.objects.values_list("state", flat=True)) == {"paid"}
-    assert {payment["currency"] for payment, _ in gateway.answers.values()} == {CURRENCY}
+    assert {payment["currency"] for payment, _ in gateway.responses.values()} == {CURRENCY}
 
 
-def test_the_goods_are_gone_and_the_chain_ends_without_a_payment(place, gateway):
+def test_an_order_without_enough_stock_is_rejected_and_not_charged(place, gateway):
     order = place(6)
 
     run_steps(order)
 
     assert (order.state, order.reject_reason) == ("rejected", "out_of_stock")
-    assert gateway.asked == {}
+    assert gateway.requests == {}
     assert stock() == 5
-    (told,) = Notification.objects.all()
-    assert (told.title, told.body) == (
+    notification = Notification.objects.get()
+    assert (notification.title, notification.body) == (
         f"{order} is rejected",
-        "There is not enough left of what was ordered.",
+        "Not enough pieces are in stock.",
     )
 
 
-def test_all_goods_of_an_order_are_set_aside_or_none(customer, bread):
+def test_all_products_of_an_order_are_reserved_or_none(customer, bread):
     cake = Product.objects.create(name="Cake", price=20, stock=1)
     order = place_order(customer, {bread.pk: 1, cake.pk: 2})
 
@@ -161,28 +160,28 @@ def test_all_goods_of_an_order_are_set_aside_or_none(customer, bread):
     assert (order.state, stock(), cake.stock) == ("rejected", 5, 1)
 
 
-def test_a_refused_payment_rejects_the_order_and_puts_its_goods_back_once(place, gateway):
+def test_a_declined_payment_rejects_the_order_and_releases_its_stock_once(place, gateway):
     order = place(2, price="4.51")  # 9.02
 
     run_steps(order)
-    fulfilment.refuse_payment(str(order.pk))
+    fulfilment.decline(str(order.pk))
 
     order.refresh_from_db()
-    assert (order.state, order.reject_reason) == ("rejected", "payment_refused")
+    assert (order.state, order.reject_reason) == ("rejected", "payment_declined")
     assert stock() == 5
     assert gateway.charged == []
     assert Email.objects.count() == Notification.objects.count() == 1
 
 
-def test_a_payment_that_comes_late_to_an_end_changes_nothing_any_more(place, gateway, monkeypatch):
+def test_the_slower_of_two_simultaneous_payments_changes_nothing(place, gateway, monkeypatch):
     order = place(state="reserved")
     charge = fulfilment.gateway.charge
 
-    def overtaken(*payment):
+    def be_overtaken(*payment):
         Order.objects.update(state="confirmed", payment_reference="first")
         return charge(*payment)
 
-    monkeypatch.setattr(fulfilment.gateway, "charge", overtaken)
+    monkeypatch.setattr(fulfilment.gateway, "charge", be_overtaken)
     charge_payment_v2(str(order.pk), CURRENCY)
 
     order.refresh_from_db()
@@ -190,7 +189,7 @@ def test_a_payment_that_comes_late_to_an_end_changes_nothing_any_more(place, gat
 
 
 @pytest.mark.parametrize("state", ["placed", "reserved", "rejected"])
-def test_nothing_is_confirmed_before_it_is_paid(place, state):
+def test_only_paid_orders_are_confirmed(place, state):
     order = place(state=state)
 
     send_confirmation(str(order.pk))
@@ -200,7 +199,7 @@ def test_nothing_is_confirmed_before_it_is_paid(place, state):
     assert not Email.objects.exists()
 
 
-def test_the_mail_says_what_becomes_of_the_order(place, settings):
+def test_the_mail_of_a_confirmed_order_lists_its_products(place, settings):
     order = place(2, state="paid")
     bread = Product.objects.get()
     Product.objects.filter(pk=bread.pk).update(name="Bread & <butter>")
@@ -214,34 +213,34 @@ def test_the_mail_says_what_becomes_of_the_order(place, settings):
     for part in (content.text, content.html):
         assert "Total: 9.00 EUR" in part
         assert f"{settings.FRONTEND_URL}/orders/{order.pk}/" in part
-        assert "you pay nothing" not in part
+        assert "not charged" not in part
 
 
-def test_the_mail_of_a_rejected_order_says_why(place):
+def test_the_mail_of_a_rejected_order_gives_the_reason(place):
     order = place(6)
 
     validate_inventory(str(order.pk))
 
     text = render(Email.objects.get()).text
-    assert "you pay nothing for it. There is not enough left" in text
-    assert "on its way" not in text
+    assert "you are not charged. Not enough pieces are in stock." in text
+    assert "delivered soon" not in text
 
 
 @pytest.mark.parametrize("values", [{"stock": -1}, {"price": 0}])
-def test_the_database_refuses_what_cannot_be(bread, values):
+def test_the_database_rejects_invalid_values(bread, values):
     with pytest.raises(IntegrityError):
         Product.objects.filter(pk=bread.pk).update(**values)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_orders_that_come_at_once_are_not_sold_the_same_goods(customer, bread):
+def test_simultaneous_orders_do_not_share_stock(customer, bread):
     cake = Product.objects.create(name="Cake", price=20, stock=100)
     both = ((bread.pk, cake.pk), (cake.pk, bread.pk)) * 4
-    orders = [place_order(customer, dict.fromkeys(goods, 1)) for goods in both]
-    begin = threading.Barrier(len(orders))
+    orders = [place_order(customer, dict.fromkeys(products, 1)) for products in both]
+    start = threading.Barrier(len(orders))
 
     def reserve(order):
-        begin.wait(10)
+        start.wait(10)
         fulfilment.reserve(str(order.pk))
         connection.close()
 

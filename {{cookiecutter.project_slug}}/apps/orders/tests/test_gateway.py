@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from apps.orders import fulfilment
 from apps.orders import gateway as client
-from apps.orders.gateway import GatewayUnavailableError, PaymentRefusedError
+from apps.orders.gateway import GatewayUnavailableError, PaymentDeclinedError
 from apps.orders.management.commands import fake_gateway
 from apps.orders.tasks import charge_payment, charge_payment_v2
 from config.queues import route_of
@@ -25,14 +25,14 @@ def charge(amount="9.00", key="one", currency="EUR"):
 
 
 @pytest.fixture
-def answering(httpserver, settings):
-    """A gateway that answers as told."""
+def response(httpserver, settings):
+    """A gateway with a configurable response."""
     settings.PAYMENT_GATEWAY_URL = httpserver.url_for("")
     return httpserver.expect_request("/charges", method="POST")
 
 
-def test_a_payment_is_asked_for_with_its_key(httpserver, answering):
-    answering.respond_with_json({"id": "payment-1"}, status=201)
+def test_a_payment_is_sent_with_its_key(httpserver, response):
+    response.respond_with_json({"id": "payment-1"}, status=201)
 
     assert charge("9.50") == "payment-1"
 
@@ -42,23 +42,23 @@ def test_a_payment_is_asked_for_with_its_key(httpserver, answering):
 
 
 @pytest.mark.parametrize("status", [400, 402, 404, 410, 422, 451])
-def test_a_refusal_is_for_good(answering, status):
-    answering.respond_with_data("declined", status=status)
+def test_client_errors_decline_the_payment(response, status):
+    response.respond_with_data("declined", status=status)
 
-    with pytest.raises(PaymentRefusedError, match=f"{status} declined"):
+    with pytest.raises(PaymentDeclinedError, match=f"{status} declined"):
         charge()
 
 
 @pytest.mark.parametrize("status", [302, 401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 599])
-def test_what_says_nothing_about_the_payment_is_asked_again(answering, status):
-    answering.respond_with_data("later", status=status)
+def test_other_statuses_are_retried(response, status):
+    response.respond_with_data("later", status=status)
 
     with pytest.raises(GatewayUnavailableError, match=f"{status} later"):
         charge()
 
 
-def test_what_a_redirect_leads_to_is_no_answer(httpserver, answering):
-    answering.respond_with_data(status=302, headers={"Location": httpserver.url_for("/login")})
+def test_redirects_are_not_followed(httpserver, response):
+    response.respond_with_data(status=302, headers={"Location": httpserver.url_for("/login")})
     httpserver.expect_request("/login").respond_with_json({"id": "not a payment"})
 
     with pytest.raises(GatewayUnavailableError, match="302"):
@@ -66,14 +66,14 @@ def test_what_a_redirect_leads_to_is_no_answer(httpserver, answering):
 
 
 @pytest.mark.parametrize("content", ["<html>", "[]", '{"name": "payment-1"}', "null", ""])
-def test_an_answer_that_names_no_payment_is_asked_again(answering, content):
-    answering.respond_with_data(content, status=201)
+def test_a_response_without_a_payment_is_retried(response, content):
+    response.respond_with_data(content, status=201)
 
-    with pytest.raises(GatewayUnavailableError, match="without a payment's id"):
+    with pytest.raises(GatewayUnavailableError, match="without a payment id"):
         charge()
 
 
-def test_nobody_listens(settings):
+def test_an_unreachable_gateway_is_a_connection_error(settings):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         settings.PAYMENT_GATEWAY_URL = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -82,7 +82,7 @@ def test_nobody_listens(settings):
             charge()
 
 
-def test_an_answer_that_is_cut_off_is_asked_again(settings):
+def test_a_response_that_is_cut_off_is_retried(settings):
     def cut_off(server):
         connection, _ = server.accept()
         with connection:
@@ -97,10 +97,10 @@ def test_an_answer_that_is_cut_off_is_asked_again(settings):
             charge()
 
 
-def test_an_answer_that_comes_too_late_costs_nothing_when_asked_again(gateway, settings):
+def test_a_retry_after_a_late_response_charges_once(gateway, settings):
     settings.PAYMENT_GATEWAY_TIMEOUT = (1, 0.1)
-    answer = threading.Event()
-    gateway.be_late = answer.wait
+    respond = threading.Event()
+    gateway.delay_response = respond.wait
 
     with pytest.raises(requests.Timeout):
         charge("9.03")
@@ -108,55 +108,57 @@ def test_an_answer_that_comes_too_late_costs_nothing_when_asked_again(gateway, s
 
     assert charge("9.03").startswith("payment-")
     assert gateway.charged == ["one"]
-    answer.set()
+    respond.set()
 
 
-def test_without_a_gateway_the_error_says_what_to_do(settings):
+def test_without_a_gateway_the_error_explains_what_to_do(settings):
     settings.PAYMENT_GATEWAY_URL = ""
 
     with pytest.raises(ImproperlyConfigured, match="PAYMENT_GATEWAY_URL is not set"):
         charge()
 
 
-def test_the_gateway_is_waited_for_less_long_than_the_task_may_take():
+def test_the_gateways_time_out_is_shorter_than_the_tasks_time_limit():
     for task, _ in VERSIONS:
         assert sum(base.PAYMENT_GATEWAY_TIMEOUT) < route_of(task.name).soft_limit / 2
-    assert sum(base.PAYMENT_GATEWAY_TIMEOUT) < fake_gateway.LATE
+    assert sum(base.PAYMENT_GATEWAY_TIMEOUT) < fake_gateway.RESPONSE_DELAY
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("task", "more"), VERSIONS, ids=["v1", "v2"])
-def test_a_gateway_that_is_out_of_order_is_asked_again(place, gateway, task, more):
+@pytest.mark.parametrize(("task", "more_args"), VERSIONS, ids=["v1", "v2"])
+def test_an_unavailable_gateway_is_retried(place, gateway, task, more_args):
     order = place(1, price="9.01", state="reserved")
 
-    task.apply((str(order.pk), *more))
+    task.apply((str(order.pk), *more_args))
 
     order.refresh_from_db()
     assert order.state == "paid"
-    assert gateway.asked == {str(order.pk): 2}
+    assert gateway.requests == {str(order.pk): 2}
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("task", "more"), VERSIONS, ids=["v1", "v2"])
-def test_an_answer_that_trickles_in_is_asked_for_again(place, gateway, monkeypatch, task, more):
+@pytest.mark.parametrize(("task", "more_args"), VERSIONS, ids=["v1", "v2"])
+def test_a_response_that_reaches_the_soft_time_limit_is_retried(
+    place, gateway, monkeypatch, task, more_args
+):
     order = place(state="reserved")
-    charge_really, errors = fulfilment.charge, [SoftTimeLimitExceeded()]
+    charge_order, errors = fulfilment.charge, [SoftTimeLimitExceeded()]
 
-    def trickle(*payment):
+    def reach_limit_once(*payment):
         if errors:
             raise errors.pop()
-        charge_really(*payment)
+        charge_order(*payment)
 
-    monkeypatch.setattr(fulfilment, "charge", trickle)
-    task.apply((str(order.pk), *more))
+    monkeypatch.setattr(fulfilment, "charge", reach_limit_once)
+    task.apply((str(order.pk), *more_args))
 
     order.refresh_from_db()
     assert order.state == "paid"
 
 
 @pytest.mark.django_db
-def test_a_gateway_that_stays_away_leaves_the_order_to_be_run_again(place, answering):
-    answering.respond_with_data("later", status=503)
+def test_an_order_stays_reserved_if_the_gateway_stays_unavailable(place, response):
+    response.respond_with_data("later", status=503)
     order = place(state="reserved")
 
     result = charge_payment_v2.apply((str(order.pk), "EUR"), retries=charge_payment_v2.max_retries)
@@ -167,17 +169,17 @@ def test_a_gateway_that_stays_away_leaves_the_order_to_be_run_again(place, answe
 
 
 @pytest.mark.django_db
-def test_a_refused_payment_is_not_asked_for_again(place, gateway):
+def test_a_declined_payment_is_not_retried(place, gateway):
     order = place(1, price="9.02", state="reserved")
 
     charge_payment_v2.apply((str(order.pk), "EUR"))
 
-    assert gateway.asked == {str(order.pk): 1}
+    assert gateway.requests == {str(order.pk): 1}
 
 
-def test_the_fake_gateway_knows_its_keys(gateway):
+def test_the_fake_gateway_charges_once_for_each_key(gateway):
     assert charge(key="one") == charge(key="one") != charge(key="two")
-    with pytest.raises(PaymentRefusedError, match="the key belongs to another payment"):
+    with pytest.raises(PaymentDeclinedError, match="the key belongs to another payment"):
         charge("7.00", key="one")
     assert gateway.charged == ["one", "two"]
 
@@ -190,18 +192,18 @@ def test_the_fake_gateway_waits_for_its_port(gateway, capsys, monkeypatch):
 
     call_command("fake_gateway")
 
-    told = capsys.readouterr().out
-    assert f"Port {gateway.server_port}: another program has it" in told
-    assert "it refuses the payment" in told
+    output = capsys.readouterr().out
+    assert f"Port {gateway.server_port} is in use" in output
+    assert "the payment is declined" in output
 
 
-def test_the_fake_gateway_leaves_a_real_one_alone(capsys, settings, monkeypatch):
+def test_the_fake_gateway_does_nothing_for_a_real_one(capsys, settings, monkeypatch):
     settings.PAYMENT_GATEWAY_URL = "https://payments.example.com"
     monkeypatch.setattr(fake_gateway.threading.Event, "wait", interrupt)
 
     call_command("fake_gateway")
 
-    assert "https://payments.example.com: nothing to do here" in capsys.readouterr().out
+    assert "https://payments.example.com is not on this machine" in capsys.readouterr().out
 
 
 def interrupt(*_):

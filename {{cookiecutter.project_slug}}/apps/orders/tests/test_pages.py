@@ -8,9 +8,9 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from apps.orders.forms import field_of, price_field_of
+from apps.orders.forms import price_field, quantity_field
 from apps.orders.models import Order, Product
-from durable.tasks.models import TaskRun
+from durable.api import TaskRun
 from durable.testing.plans import plan_of, without_end
 
 pytestmark = pytest.mark.django_db
@@ -35,13 +35,13 @@ def bob(client, django_user_model):
     return client
 
 
-def send(client, bread, pieces, **changes):
-    data = {"order_id": uuid.uuid4(), f"product-{bread.pk}": pieces} | changes
+def send(client, bread, quantity, **changes):
+    data = {"order_id": uuid.uuid4(), quantity_field(bread): quantity} | changes
     return client.post("/orders/", data)
 
 
 def fields_in(page):
-    """Return what a browser would send of a page's form."""
+    """Return the fields that a browser sends for the form of a page."""
     fields = re.findall(
         '<input type="(?:hidden|number|text)" name="([^"]+)" value="([^"]*)"', page.text
     )
@@ -49,11 +49,11 @@ def fields_in(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_who_has_not_signed_in_is_asked_to(client, page):
+def test_pages_need_a_login(client, page):
     assert client.get(page).url == f"/accounts/login/?next={page}"
 
 
-def test_every_product_has_its_price_its_stock_and_a_labelled_field(ann, bread):
+def test_products_are_listed_with_price_stock_and_a_labelled_field(ann, bread):
     Product.objects.create(name="Cake", price=20)
 
     page = ann.get("/orders/").text
@@ -66,8 +66,8 @@ def test_every_product_has_its_price_its_stock_and_a_labelled_field(ann, bread):
         assert f'id="{label}"' in page
 
 
-def test_where_nothing_is_for_sale_the_staff_are_shown_what_to_do(ann, admin_client):
-    assert "has to add a product in the admin" in ann.get("/orders/").text
+def test_without_products_staff_see_how_to_add_one(ann, admin_client):
+    assert "Staff can add products in the admin" in ann.get("/orders/").text
     assert "/admin/orders/product/add/" not in ann.get("/orders/").text
     assert "/admin/orders/product/add/" in admin_client.get("/orders/").text
 
@@ -83,87 +83,87 @@ def test_an_order_is_placed_and_shown(ann, bread):
     assert TaskRun.objects.count() == 1
 
 
-def test_a_form_that_is_sent_twice_makes_one_order(ann, bread):
+def test_submitting_a_form_twice_places_one_order(ann, bread):
     page = ann.get("/orders/")
     (order_id,) = re.findall('name="order_id" value="([^"]+)"', page.text)
 
-    answers = [send(ann, bread, 1, order_id=order_id) for _ in range(2)]
+    responses = [send(ann, bread, 1, order_id=order_id) for _ in range(2)]
 
-    assert [answer.url for answer in answers] == [f"/orders/{order_id}/"] * 2
+    assert [response.url for response in responses] == [f"/orders/{order_id}/"] * 2
     assert Order.objects.count() == 1
     assert "no-store" in page["Cache-Control"]
     assert order_id not in ann.get("/orders/").text
 
 
-@pytest.mark.parametrize("pieces", ["", "-1", "0", "100", "two"])
-def test_mistakes_are_named_and_nothing_is_ordered(ann, bread, pieces):
-    answer = send(ann, bread, pieces)
+@pytest.mark.parametrize("quantity", ["", "-1", "0", "100", "two"])
+def test_an_invalid_quantity_is_an_error(ann, bread, quantity):
+    response = send(ann, bread, quantity)
 
-    assert answer.status_code == 422
-    assert "Your order was not placed" in answer.text
-    assert 'class="errorlist"' in answer.text or "Enter how many pieces" in answer.text
+    assert response.status_code == 422
+    assert "Your order was not placed" in response.text
+    assert 'class="errorlist"' in response.text or "Enter the quantity" in response.text
     assert not Order.objects.exists()
 
 
-def test_what_is_for_sale_no_more_is_not_left_out_silently(ann, bread):
+def test_a_deleted_product_is_an_error(ann, bread):
     cake = Product.objects.create(name="Cake", price=20)
-    chosen = {field_of(cake): 1}
+    chosen = {quantity_field(cake): 1}
     cake.delete()
 
-    answer = send(ann, bread, 1, **chosen)
+    response = send(ann, bread, 1, **chosen)
 
-    assert answer.status_code == 422
-    assert "not for sale any more" in answer.text
+    assert response.status_code == 422
+    assert "no longer available" in response.text
     assert not Order.objects.exists()
 
 
-def test_nobody_pays_another_price_than_they_have_seen(ann, bread):
-    seen = {price_field_of(bread): bread.price}
+def test_customers_see_a_changed_price_before_they_pay(ann, bread):
+    seen = {price_field(bread): bread.price}
     Product.objects.update(price=100)
 
-    answer = send(ann, bread, 1, **seen)
+    response = send(ann, bread, 1, **seen)
 
-    assert answer.status_code == 422
-    assert "The price has changed, please look again: Bread." in answer.text
+    assert response.status_code == 422
+    assert "The price has changed, please check it: Bread." in response.text
     assert not Order.objects.exists()
-    assert ann.post("/orders/", fields_in(answer)).status_code == 302
+    assert ann.post("/orders/", fields_in(response)).status_code == 302
     assert Order.objects.get().total == 100
 
 
-def test_a_table_that_is_too_wide_scrolls_with_the_keyboard(ann, place):
+def test_wide_tables_scroll_by_keyboard(ann, place):
     page = ann.get(place().get_absolute_url()).text
 
-    assert re.search(r'<section [^>]+ tabindex="0">\s*<h2 id="goods">', page)
+    assert re.search(r'<section [^>]+ tabindex="0">\s*<h2 id="products">', page)
 
 
-def test_the_order_of_somebody_else_is_not_there(bob, place):
+def test_orders_of_other_users_are_not_found(bob, place):
     order = place()
 
     for page in ("", "steps/"):
         assert bob.get(f"/orders/{order.pk}/{page}").status_code == 404
     assert str(order) not in bob.get("/orders/mine/").text
-    assert "cannot be placed" in send(bob, Product.objects.get(), 1, order_id=order.pk).text
+    assert "could not be placed" in send(bob, Product.objects.get(), 1, order_id=order.pk).text
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "statuses"),
     [
-        ({"state": "placed"}, ["under way", "waiting", "waiting"]),
-        ({"state": "reserved"}, ["done", "under way", "waiting"]),
-        ({"state": "paid"}, ["done", "done", "under way"]),
+        ({"state": "placed"}, ["in progress", "waiting", "waiting"]),
+        ({"state": "reserved"}, ["done", "in progress", "waiting"]),
+        ({"state": "paid"}, ["done", "done", "in progress"]),
         ({"state": "confirmed"}, ["done", "done", "done"]),
         (
             {"state": "rejected", "reject_reason": "out_of_stock"},
-            ["refused", "left out", "left out"],
+            ["failed", "skipped", "skipped"],
         ),
         (
-            {"state": "rejected", "reject_reason": "payment_refused"},
-            ["done", "refused", "left out"],
+            {"state": "rejected", "reject_reason": "payment_declined"},
+            ["done", "failed", "skipped"],
         ),
     ],
-    ids=["placed", "reserved", "paid", "confirmed", "sold out", "not paid"],
+    ids=["placed", "reserved", "paid", "confirmed", "out of stock", "declined"],
 )
-def test_the_page_says_how_far_each_step_is_and_asks_until_the_end(ann, place, fields, words):
+def test_the_page_shows_each_step_and_polls_until_the_last(ann, place, fields, statuses):
     order = place(**fields)
 
     for page in (f"/orders/{order.pk}/", f"/orders/{order.pk}/steps/"):
@@ -172,26 +172,26 @@ def test_the_page_says_how_far_each_step_is_and_asks_until_the_end(ann, place, f
             re.findall(
                 "<span[^>]*>([a-z ]+)</span>", text[text.index("<ol>") : text.index("</ol>")]
             )
-            == words
+            == statuses
         )
-        waits = fields["state"] not in {"confirmed", "rejected"}
-        assert ("every 2s" in text) == waits
-        assert ('<a id="look"' in text) == waits  # without an id, HTMX loses the focus
+        polls = fields["state"] not in {"confirmed", "rejected"}
+        assert ("every 2s" in text) == polls
+        assert ('<a id="refresh"' in text) == polls  # without an id, HTMX loses the focus
         assert order.get_reject_reason_display() in text
 
 
-def test_a_page_that_shows_the_state_already_is_left_alone(ann, place):
+def test_an_unchanged_state_is_not_sent_again(ann, place):
     order = place()
 
-    (again,) = re.findall('hx-get="(/orders/[^"]+)"', ann.get(f"/orders/{order.pk}/").text)
+    (url,) = re.findall('hx-get="(/orders/[^"]+)"', ann.get(f"/orders/{order.pk}/").text)
 
-    assert ann.get(again).status_code == 204
+    assert ann.get(url).status_code == 204
     Order.objects.update(state="paid")
-    assert "paid" in ann.get(again).text
+    assert "paid" in ann.get(url).text
 
 
-def test_a_customer_finds_the_latest_orders_first(ann, place):
-    assert "You have ordered nothing yet" in ann.get("/orders/mine/").text
+def test_customers_see_their_latest_orders_first(ann, place):
+    assert "You have no orders yet" in ann.get("/orders/mine/").text
     first, second = place(), place()
 
     page = ann.get("/orders/mine/").text
@@ -200,18 +200,18 @@ def test_a_customer_finds_the_latest_orders_first(ann, place):
     assert f'href="/orders/{first.pk}/"' in page
 
 
-def test_the_staff_add_products(admin_client):
+def test_staff_add_products(admin_client):
     admin_client.post("/admin/orders/product/add/", {"name": "Cake", "price": "20", "stock": "3"})
-    refused = admin_client.post(
+    invalid = admin_client.post(
         "/admin/orders/product/add/", {"name": "Tea", "price": "0", "stock": "-1"}
     )
 
     assert Product.objects.get().name == "Cake"
-    assert "The price has to be above zero." in refused.text
-    assert "The stock cannot be below zero." in refused.text
+    assert "The price must be above zero." in invalid.text
+    assert "The stock must not be below zero." in invalid.text
 
 
-def test_a_new_name_brings_back_no_stock_that_was_sold_meanwhile(admin_client, bread, monkeypatch):
+def test_changing_a_name_does_not_restore_an_outdated_stock(admin_client, bread, monkeypatch):
     save = Product.save
 
     def sell_and_save(self, **options):
@@ -227,7 +227,7 @@ def test_a_new_name_brings_back_no_stock_that_was_sold_meanwhile(admin_client, b
 
 
 @pytest.mark.parametrize(("entered", "left"), [(5, 1), (8, 4), (4, 0)])
-def test_what_is_sold_while_the_staff_look_at_a_product_stays_sold(
+def test_changing_the_stock_keeps_sales_since_the_form_was_shown(
     admin_client, bread, entered, left
 ):
     url = f"/admin/orders/product/{bread.pk}/change/"
@@ -240,18 +240,18 @@ def test_what_is_sold_while_the_staff_look_at_a_product_stays_sold(
     assert (bread.name, bread.stock) == ("Loaf", left)
 
 
-def test_nobody_takes_more_out_of_the_stock_than_is_left(admin_client, bread):
+def test_the_stock_cannot_be_changed_below_zero(admin_client, bread):
     url = f"/admin/orders/product/{bread.pk}/change/"
     shown = fields_in(admin_client.get(url))
     Product.objects.update(stock=1)
 
-    answer = admin_client.post(url, shown | {"stock": 3})
+    response = admin_client.post(url, shown | {"stock": 3})
 
-    assert "The stock cannot be below zero." in answer.text
+    assert "The stock must not be below zero." in response.text
     assert Product.objects.get().stock == 1
 
 
-def test_nobody_changes_an_order_in_the_admin(admin_client, place):
+def test_orders_are_read_only_in_the_admin(admin_client, place):
     order = place()
     url = f"/admin/orders/order/{order.pk}/"
 
@@ -287,11 +287,11 @@ def test_the_list_of_orders_does_not_read_the_whole_table(admin_client, customer
     assert "orders_by_age" in "".join(map(plan_of, queries))
 
 
-def test_who_may_not_look_at_orders_does_not(bob, place, django_user_model):
-    bob_himself = django_user_model.objects.get(email="bob@example.com")
-    bob_himself.is_staff = True
-    bob_himself.save()
-    bob_himself.user_permissions.set(Permission.objects.filter(codename="view_product"))
+def test_orders_in_the_admin_need_their_own_permission(bob, place, django_user_model):
+    user = django_user_model.objects.get(email="bob@example.com")
+    user.is_staff = True
+    user.save()
+    user.user_permissions.set(Permission.objects.filter(codename="view_product"))
     place()
 
     assert bob.get("/admin/orders/product/").status_code == 200

@@ -1,4 +1,4 @@
-"""A payment gateway that takes nobody's money, for development and tests."""
+"""A payment gateway for development and tests, which charges no one."""
 
 import errno
 import json
@@ -16,71 +16,71 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 HOSTS = ("127.0.0.1", "localhost")
-LATE = 60  # seconds; longer than the service waits for an answer
-LOOK_AGAIN = 2  # seconds
+RESPONSE_DELAY = 60  # seconds; longer than the service waits for a response
+PORT_RETRY_DELAY = 2  # seconds
 
-# What the cents of an amount bring about.
-OUT_OF_ORDER, REFUSED, ANSWERS_LATE = "01", "02", "03"
+# The cents of an amount select a failure.
+UNAVAILABLE, DECLINED, DELAYED = "01", "02", "03"
 HELP = """\
-Payments are taken at {url}, and cost nothing. The cents of an order's total make trouble:
-  .01  the gateway is out of order when it is asked first
-  .02  it refuses the payment
-  .03  it takes the payment, and its first answer comes too late"""
+Fake payments at {url}. The cents of an order's total select a failure:
+  .01  the first request gets 503 Service Unavailable
+  .02  the payment is declined
+  .03  the payment is taken, but the first response comes too late"""
 
 Payment = dict[str, str]
-Answer = tuple[int, dict[str, str]]
+Response = tuple[int, dict[str, str]]
 
 
-def be_late() -> None:
-    """Wait until nobody waits any more."""
-    time.sleep(LATE)
+def delay_response() -> None:
+    time.sleep(RESPONSE_DELAY)
 
 
 class FakeGateway(ThreadingHTTPServer):
-    """Takes a payment once for each key, as gateways do, and forgets all when it ends.
+    """Takes each payment once, by its key, and forgets everything when it stops.
 
     Args:
-        port: where it listens, on this machine only.
-        be_late: waits before an answer that comes too late.
-        say: takes a line for each payment.
+        port: its port on this machine.
+        delay_response: waits before a delayed response.
+        log: gets a line for each payment.
     """
 
     def __init__(
         self,
         port: int,
-        be_late: Callable[[], object] = be_late,
-        say: Callable[[str], object] = str,
+        delay_response: Callable[[], object] = delay_response,
+        log: Callable[[str], object] = str,
     ) -> None:
         super().__init__((HOSTS[0], port), Handler)
-        self.be_late, self.say = be_late, say
+        self.delay_response, self.log = delay_response, log
         self.lock = threading.Lock()
-        self.asked: Counter[str] = Counter()
-        self.charged: list[str] = []  # the key, each time that money has moved
-        self.answers: dict[str, tuple[Payment, Answer]] = {}
+        self.requests: Counter[str] = Counter()  # by key
+        self.charged: list[str] = []  # the key of each payment that was taken
+        self.responses: dict[str, tuple[Payment, Response]] = {}
 
-    def take(self, key: str, payment: Payment) -> Answer:
-        """Take a payment; return the status and the content of the answer."""
+    def charge(self, key: str, payment: Payment) -> Response:
+        """Return status and content of the response to a payment."""
         cents = payment["amount"].rpartition(".")[2]
         with self.lock:
-            self.asked[key] += 1
-            is_first = self.asked[key] == 1
-            if cents == OUT_OF_ORDER and is_first:
-                return 503, {"error": "out of order"}
-            before, answer = self.answers.get(key) or (payment, self.decide(key, payment, cents))
+            self.requests[key] += 1
+            is_first = self.requests[key] == 1
+            if cents == UNAVAILABLE and is_first:
+                return 503, {"error": "unavailable"}
+            known = self.responses.get(key) or (payment, self.charge_once(key, payment, cents))
             if key:
-                self.answers[key] = before, answer
-        if before != payment:
+                self.responses[key] = known
+        first_payment, response = known
+        if first_payment != payment:
             return 422, {"error": "the key belongs to another payment"}
-        if cents == ANSWERS_LATE and is_first:
-            self.be_late()
-        return answer
+        if cents == DELAYED and is_first:
+            self.delay_response()
+        return response
 
-    def decide(self, key: str, payment: Payment, cents: str) -> Answer:
-        """Take a payment whose key is new, or refuse it."""
-        if cents == REFUSED:
+    def charge_once(self, key: str, payment: Payment, cents: str) -> Response:
+        """Take or decline a payment with a new key."""
+        if cents == DECLINED:
             return 402, {"error": "the card was declined"}
         self.charged.append(key)
-        self.say(f"{payment['amount']} {payment['currency']} for {key}")
+        self.log(f"{payment['amount']} {payment['currency']} for {key}")
         return 201, {"id": f"payment-{uuid.uuid4().hex}"}
 
 
@@ -90,53 +90,56 @@ class Handler(BaseHTTPRequestHandler):
     server: FakeGateway
 
     def do_POST(self) -> None:
-        """Answer, unless nobody is there any more."""
+        """Respond, unless the client has gone."""
         content = self.rfile.read(int(self.headers["Content-Length"] or 0))
-        status, answer = 404, {"error": "payments go to /charges"}
+        status, response = 404, {"error": "payments go to /charges"}
         if self.path == "/charges":
             key = self.headers["Idempotency-Key"] or ""
-            status, answer = self.server.take(key, json.loads(content))
+            status, response = self.server.charge(key, json.loads(content))
         with suppress(ConnectionError):
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
+            self.wfile.write(json.dumps(response).encode())
 
     def log_message(self, *_: object) -> None:
-        """Leave it to the gateway what is said."""
+        """Log nothing; the gateway logs payments."""
 
 
 class Command(BaseCommand):
     """`manage.py fake_gateway`: takes payments until Ctrl-C, as a line of the Procfile.
 
-    A process of the Procfile that ends, ends all others. So it waits where there is nothing to do.
+    If one process of a Procfile ends, all others are stopped. So this one waits if it has nothing
+    to do.
     """
 
-    help = "Take payments without money, at PAYMENT_GATEWAY_URL."
+    help = "Take fake payments at PAYMENT_GATEWAY_URL."
     requires_system_checks = ()
 
     def handle(self, **_: Any) -> None:
-        """Listen at the port of PAYMENT_GATEWAY_URL, if that is on this machine."""
+        """Listen at PAYMENT_GATEWAY_URL if that is on this machine."""
         url = urlsplit(settings.PAYMENT_GATEWAY_URL)
         with suppress(KeyboardInterrupt):
             if url.hostname not in HOSTS or not url.port:
-                self.stdout.write(f"PAYMENT_GATEWAY_URL={url.geturl()}: nothing to do here")
+                self.stdout.write(
+                    f"PAYMENT_GATEWAY_URL={url.geturl()} is not on this machine: nothing to do"
+                )
                 threading.Event().wait()
             else:
-                with self.gateway(url.port) as gateway:
+                with self.open_gateway(url.port) as gateway:
                     self.stdout.write(HELP.format(url=url.geturl()))
                     gateway.serve_forever()
 
-    def gateway(self, port: int) -> FakeGateway:
-        """Return the gateway, as soon as no other program has its port."""
-        is_told = False
+    def open_gateway(self, port: int) -> FakeGateway:
+        """Return the gateway as soon as its port is free."""
+        reported = False
         while True:
             try:
-                return FakeGateway(port, say=self.stdout.write)
+                return FakeGateway(port, log=self.stdout.write)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
-            if not is_told:
-                self.stdout.write(f"Port {port}: another program has it, perhaps another gateway")
-                is_told = True
-            time.sleep(LOOK_AGAIN)
+            if not reported:
+                self.stdout.write(f"Port {port} is in use, perhaps by another gateway: waiting")
+                reported = True
+            time.sleep(PORT_RETRY_DELAY)
