@@ -52,7 +52,7 @@ def cut_grace_short(world: World) -> None:
 
 
 def stop_redis(world: World) -> None:
-    """Redis is stopped for 10 s, and keeps what it holds (AOF)."""
+    """Redis stops for 10 s and keeps its data (AOF)."""
     world.redis.stop()
     time.sleep(OUTAGE)
     world.redis.start()
@@ -98,7 +98,7 @@ def crash_postgresql(world: World) -> None:
 
 
 def stop_smtp(world: World) -> None:
-    """SMTP is down for 20 s (refuses, stalls, drops, 421, 451), then slow."""
+    """SMTP is down for 20 s (rejects, stalls, drops, 421, 451), then slow."""
     world.smtp.stop()
     time.sleep(4)
     for manner in ("stall", "drop", "421 4.3.2 closing", "451 4.3.0 try later"):
@@ -109,7 +109,7 @@ def stop_smtp(world: World) -> None:
 
 
 def die_before_commit(world: World) -> None:
-    """The provider takes a mail, and its worker dies before the commit, twice."""
+    """The provider accepts a mail, and its worker dies before the commit, twice."""
     for _ in range(DEATHS):
         world.wait_for_workers()
         before = len(world.runs("email"))
@@ -122,7 +122,7 @@ def die_before_commit(world: World) -> None:
 
 
 def freeze_worker(world: World) -> None:
-    """A worker stands still (SIGSTOP) until its leases have run out, and goes on."""
+    """A worker is stopped (SIGSTOP) until its leases have ended, and continues."""
     worker = world.workers[0]
     worker.signal(signal.SIGSTOP)
     time.sleep(OUTAGE)
@@ -164,5 +164,5 @@ def behind_a_proxy(world: World) -> Iterator[None]:
 
 
 def lose_connections(world: World) -> None:
-    """The workers' connections to Redis die without a word (half-open)."""
+    """The workers' connections to Redis become half-open."""
     world.network.swallow()
