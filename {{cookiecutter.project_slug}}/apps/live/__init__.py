@@ -1,1 +1,1 @@
-"""What a signed-in user's open pages are told at once, over WebSocket."""
+"""Live updates of open pages over WebSocket, for logged-in users."""

@@ -1,18 +1,15 @@
-"""Who hears what: one group of sockets per user, and one of the staff."""
+"""Groups of sockets: one for each user, and one for the staff."""
 
 from apps.users.models import User
 
+STAFF = "staff"
 
-def group_of(user_id: int) -> str:
-    """Return the name of the group that all open pages of a user belong to."""
+
+def user_group(user_id: int) -> str:
+    """Return the group of all open pages of a user."""
     return f"user.{user_id}"
 
 
-def group_of_staff() -> str:
-    """Return the name of the group that all open pages of all staff belong to."""
-    return "staff"
-
-
 def groups_for(user: User) -> list[str]:
-    """Return the names of all groups that a page of this user belongs to."""
-    return [group_of(user.pk), *([group_of_staff()] if user.is_staff else [])]
+    """Return the groups of a page of this user."""
+    return [user_group(user.pk), *([STAFF] if user.is_staff else [])]

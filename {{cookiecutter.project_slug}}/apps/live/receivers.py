@@ -1,11 +1,11 @@
-"""What is passed on to open pages, once it has happened."""
+"""Forwards signals of other apps to open pages."""
 
 from typing import Any
 
 from django.dispatch import receiver
 
-from apps.live.groups import group_of, group_of_staff
-from apps.live.pushing import push
+from apps.live.groups import STAFF, user_group
+from apps.live.sender import send
 from apps.notifications.models import Notification
 from apps.notifications.services import count_unread
 from apps.notifications.signals import announced, notified
@@ -13,10 +13,10 @@ from durable.api import Progress, progressed
 
 
 @receiver(notified)
-def tell_user(notification: Notification, **_: Any) -> None:
-    """Tell a user's pages of a notification, and how many are unread."""
-    push(
-        group_of(notification.user_id),
+def send_notification(notification: Notification, **_: Any) -> None:
+    """Send a notification and the number of unread ones to the pages of its user."""
+    send(
+        user_group(notification.user_id),
         {
             "type": "notification",
             "id": notification.pk,
@@ -28,11 +28,11 @@ def tell_user(notification: Notification, **_: Any) -> None:
 
 
 @receiver(progressed)
-def tell_progress(task_id: str, progress: Progress, user_id: int | None, **_: Any) -> None:
-    """Tell the pages of whoever waits for a task how far it is."""
+def send_progress(task_id: str, progress: Progress, user_id: int | None, **_: Any) -> None:
+    """Send the progress of a task to the pages of its user."""
     if user_id is not None:
-        push(
-            group_of(user_id),
+        send(
+            user_group(user_id),
             {
                 "type": "progress",
                 "task": task_id,
@@ -44,6 +44,6 @@ def tell_progress(task_id: str, progress: Progress, user_id: int | None, **_: An
 
 
 @receiver(announced)
-def tell_staff(title: str, url: str, **_: Any) -> None:
-    """Tell all pages of all staff."""
-    push(group_of_staff(), {"type": "announcement", "title": title, "url": url})
+def send_announcement(title: str, url: str, **_: Any) -> None:
+    """Send an announcement to the pages of all staff."""
+    send(STAFF, {"type": "announcement", "title": title, "url": url})

@@ -1,4 +1,4 @@
-"""Where the sockets are."""
+"""URLs of WebSockets."""
 
 from django.urls import path
 

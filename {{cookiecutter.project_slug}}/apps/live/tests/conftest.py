@@ -1,17 +1,18 @@
-import pytest
-from django.contrib.auth import get_user_model
+"""Fixtures of the tests of live updates."""
 
-from apps.live import places
-from apps.live.pushing import sender
+import pytest
 
 
 @pytest.fixture
-def ann():
-    return get_user_model().objects.create_user("ann@example.com", "a long password")
+def ann(django_user_model):
+    return django_user_model.objects.create_user("ann@example.com", "a long password")
 
 
 @pytest.fixture(autouse=True)
-def _healthy():
-    """What other tests did to Redis is over."""
+def _closed_circuits():
+    """Forget outages of Redis in other tests."""
+    from apps.live import connection_limit  # noqa: PLC0415 - needs Django's settings
+    from apps.live.sender import sender  # noqa: PLC0415 - the same
+
     sender.circuit.close()
-    places.circuit.close()
+    connection_limit.circuit.close()

@@ -1,4 +1,4 @@
-"""The socket, through the web server, the application and the Redis that production has."""
+"""The WebSocket, through uvicorn, the application and Redis."""
 
 import json
 import time
@@ -14,16 +14,16 @@ from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from apps.live.consumers import COME_AGAIN, NOT_SIGNED_IN, TOO_MANY
+from apps.live.consumers import NOT_LOGGED_IN, RECONNECT, TOO_MANY
 from apps.notifications.services import announce_to_staff, notify
-from durable.tasks.progress import save_progress
+from durable.api import save_progress
 from durable.testing.servers import free_port
 from durable.testing.workers import Program, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PORT = free_port()
-PING = 0.2  # seconds
+PING = 0.1  # seconds
 
 web = Program(
     *("uvicorn", "config.asgi:application", "--port", str(PORT)),
@@ -33,10 +33,10 @@ web = Program(
 
 
 class Page:
-    """A browser's open page of a user.
+    """An open page in a browser.
 
     Args:
-        user: who has signed in, or None.
+        user: the user who is logged in, or None.
     """
 
     def __init__(self, user=None, origin=f"http://localhost:{PORT}"):
@@ -50,7 +50,7 @@ class Page:
             f"ws://localhost:{PORT}/ws/live/",
             origin=origin,
             additional_headers=headers,
-            max_queue=None,  # else it stops reading when many pings have come
+            max_queue=None,  # otherwise it stops reading after some pings
         )
 
     def __enter__(self):
@@ -60,35 +60,35 @@ class Page:
     def __exit__(self, *error):
         self.opening.__exit__(*error)
 
-    def hear(self, *kinds, timeout=5.0):
-        """Return the next message that is of one of these kinds, or of none but a ping."""
+    def next(self, *types, timeout=5.0):
+        """Return the next message of these types, by default of any type but `ping`."""
         deadline = time.monotonic() + timeout
         while True:
             message = json.loads(self.socket.recv(max(0.0, deadline - time.monotonic())))
-            if message["type"] in kinds or (not kinds and message["type"] != "ping"):
+            if message["type"] in types or (not types and message["type"] != "ping"):
                 return message
 
-    def hears_no_ping(self, timeout):
+    def gets_no_ping(self, timeout):
         try:
-            return not self.hear("ping", timeout=timeout)
+            return not self.next("ping", timeout=timeout)
         except TimeoutError:
             return True
 
-    def has_heard_nothing(self):
-        """Tell its user something, and return whether no message came before that."""
-        notification = notify(self.user, "booking", "The first to be heard")
-        return self.hear().get("id") == notification.pk
+    def has_got_nothing(self):
+        """Return whether the next message is a notification that is sent now."""
+        notification = notify(self.user, "booking", "The first message")
+        return self.next().get("id") == notification.pk
 
     def code(self):
         """Return the code that the server closes with."""
         with pytest.raises(ConnectionClosed) as closed:
-            self.hear("end")
+            self.next("end")
         return closed.value.rcvd.code
 
 
 @pytest.fixture(scope="module", autouse=True)
 def server(django_db_setup):
-    """The web server, started by the same command as in production."""
+    """The web server, started with production's command."""
     web.wait(PORT)
     yield
     web.stop()
@@ -101,12 +101,12 @@ def bob():
 
 @pytest.fixture
 def open_page():
-    """A function that opens a page and waits for its hello."""
+    """Opens a page and waits for its hello."""
     with ExitStack() as pages:
 
         def open_page(user):
             page = pages.enter_context(Page(user))
-            page.hello = page.hear("hello")
+            page.hello = page.next("hello")
             return page
 
         yield open_page
@@ -116,41 +116,41 @@ def test_a_notification_reaches_all_pages_of_its_user_within_a_second(ann, open_
     pages = open_page(ann), open_page(ann)
     notification = notify(ann, "booking", "A new booking", url="/bookings/1/")
 
-    told = {
+    expected = {
         "type": "notification",
         "id": notification.pk,
         "title": "A new booking",
         "url": "/bookings/1/",
         "unread": 1,
     }
-    assert [page.hear(timeout=1) for page in pages] == [told, told]
+    assert [page.next(timeout=1) for page in pages] == [expected, expected]
 
 
-def test_nobody_hears_what_is_for_another(ann, bob, open_page):
+def test_pages_get_no_messages_of_other_users(ann, bob, open_page):
     page = open_page(bob)
     notify(ann, "booking", "A new booking")
     save_progress("some-task", 1, 2, user_id=ann.pk)
 
-    assert page.has_heard_nothing()
+    assert page.has_got_nothing()
 
 
-def test_what_is_rolled_back_reaches_nobody(ann, open_page):
+def test_a_rollback_sends_nothing(ann, open_page):
     page = open_page(ann)
     with transaction.atomic():
         notify(ann, "booking", "A new booking")
         transaction.set_rollback(True)
 
-    assert page.has_heard_nothing()
+    assert page.has_got_nothing()
 
 
-def test_whoever_waits_for_a_task_hears_how_far_it_is(ann, open_page):
+def test_progress_reaches_the_user_of_its_task(ann, open_page):
     page = open_page(ann)
     save_progress("some-task", 1, 4, "a quarter")
     save_progress("some-task", 2, 4, "half of it", user_id=ann.pk)
 
-    told = page.hear(timeout=1)
-    assert told.pop("seconds_left") < 5
-    assert told == {
+    message = page.next(timeout=1)
+    assert message.pop("seconds_left") < 5
+    assert message == {
         "type": "progress",
         "task": "some-task",
         "percent": 50,
@@ -158,45 +158,45 @@ def test_whoever_waits_for_a_task_hears_how_far_it_is(ann, open_page):
     }
 
 
-def test_an_announcement_reaches_the_staff_only(ann, bob, open_page):
+def test_an_announcement_only_reaches_staff(ann, bob, open_page):
     get_user_model().objects.filter(pk=bob.pk).update(is_staff=True)
     bob.refresh_from_db()
     user, staff = open_page(ann), open_page(bob)
     announce_to_staff("A new submission", "/admin/")
 
-    told = {"type": "announcement", "title": "A new submission", "url": "/admin/"}
-    assert staff.hear(timeout=1) == told
-    assert user.has_heard_nothing()
+    expected = {"type": "announcement", "title": "A new submission", "url": "/admin/"}
+    assert staff.next(timeout=1) == expected
+    assert user.has_got_nothing()
 
 
-def test_hello_tells_what_was_missed(ann, open_page):
+def test_hello_contains_the_number_of_unread_notifications(ann, open_page):
     notify(ann, "booking", "A new booking")
     notify(ann, "booking", "Another")
 
     assert open_page(ann).hello == {"type": "hello", "unread": 2, "ping": PING}
 
 
-def test_a_page_too_many_is_told_so_until_another_is_closed(ann, bob, open_page):
+def test_a_page_over_the_limit_is_closed_until_another_page_closes(ann, bob, open_page):
     pages = [open_page(ann) for _ in range(settings.LIVE_SOCKETS_PER_USER)]
-    with Page(ann) as refused:
-        assert refused.code() == TOO_MANY
+    with Page(ann) as extra:
+        assert extra.code() == TOO_MANY
     open_page(bob)
 
     pages[0].socket.close()
-    # Given back: it does not just run out.
+    # Released, before it expires.
     wait_until(lambda: not cache.touch(f"live:{ann.pk}:0"))
     assert open_page(ann).hello
 
 
-def test_a_place_is_kept_as_long_as_its_page_is_open(ann, open_page):
+def test_an_open_page_renews_its_slot(ann, open_page):
     page = open_page(ann)
     cache.delete(f"live:{ann.pk}:0")
 
-    page.hear("ping")
+    page.next("ping")
     assert cache.get(f"live:{ann.pk}:0")
 
 
-def sign_out(page, user):
+def log_out(page, user):
     page.client.logout()
 
 
@@ -213,36 +213,36 @@ def change_password(page, user):
     user.save()
 
 
-@pytest.mark.parametrize("end", [sign_out, expire, deactivate, change_password])
-def test_a_page_is_closed_soon_after_its_user_may_not_see_it(ann, open_page, end):
+@pytest.mark.parametrize("end", [log_out, expire, deactivate, change_password])
+def test_a_page_is_closed_soon_after_its_session_ends(ann, open_page, end):
     page = open_page(ann)
-    page.hear("ping")
+    page.next("ping")
     end(page, ann)
 
-    assert page.code() == NOT_SIGNED_IN
+    assert page.code() == NOT_LOGGED_IN
 
 
-def test_who_joins_the_staff_comes_again_to_hear_what_they_hear(ann, open_page):
+def test_a_page_reconnects_after_its_user_joins_the_staff(ann, open_page):
     page = open_page(ann)
     get_user_model().objects.filter(pk=ann.pk).update(is_staff=True)
 
-    assert page.code() == COME_AGAIN
+    assert page.code() == RECONNECT
 
 
-def test_a_page_that_talks_nonsense_is_not_listened_to(ann, open_page):
+def test_input_of_pages_is_ignored(ann, open_page):
     page = open_page(ann)
     page.socket.send("{")
     page.socket.send(b"\x00")
 
-    assert page.hear("ping")
+    assert page.next("ping")
 
 
-def test_a_stranger_is_told_to_sign_in():
+def test_a_visitor_is_not_accepted():
     with Page() as page:
-        assert page.code() == NOT_SIGNED_IN
+        assert page.code() == NOT_LOGGED_IN
 
 
-def test_a_page_of_another_site_is_refused(ann):
+def test_a_page_of_another_site_is_rejected(ann):
     with (
         pytest.raises(InvalidStatus, match="403"),
         Page(ann, origin="https://evil.example"),
@@ -250,23 +250,23 @@ def test_a_page_of_another_site_is_refused(ann):
         pass
 
 
-def test_a_page_outlives_redis_or_comes_again(ann, open_page, redis_server):
+def test_pages_stay_open_or_reconnect_after_redis_was_down(ann, open_page, redis_server):
     page = open_page(ann)
-    page.hear("ping")  # from then on, the server listens to Redis and sees it go
+    page.next("ping")  # from now on, the server notices that Redis stops
     redis_server.stop()
     with pytest.raises(InvalidStatus, match="403"), Page(ann):
         pass
-    wait_until(lambda: page.hears_no_ping(PING))  # those from before are heard
+    wait_until(lambda: page.gets_no_ping(PING))  # some were sent before
     redis_server.restart()
 
-    page.hear("ping")
+    page.next("ping")
     assert open_page(ann).hello
     notify(ann, "booking", "A new booking")
-    assert page.hear("notification")
+    assert page.next("notification")
 
 
-def test_without_redis_no_ping_comes(ann, open_page, redis_server):
+def test_there_are_no_pings_while_redis_hangs(ann, open_page, redis_server):
     page = open_page(ann)
     redis_server.hang()
 
-    wait_until(lambda: page.hears_no_ping(4 * PING))
+    wait_until(lambda: page.gets_no_ping(4 * PING))

@@ -1,25 +1,25 @@
-// Hears what a signed-in user's open pages are told; apps/live/consumers.py is the other side.
-// Load it with `defer`, on pages whose body has data-live-url.
+// Receives live updates for logged-in users from apps/live/consumers.py.
+// Load it with `defer` on pages whose body has data-live-url.
 "use strict";
 
 {
-  const FIRST_PAUSE = 1_000; // milliseconds before the second attempt; each pause is twice the one before
-  const LONGEST_PAUSE = 30_000;
-  const MOST_ANNOUNCED = 5; // lines
-  const NOT_SIGNED_IN = 4401; // the server's close code
+  const INITIAL_DELAY = 1_000; // milliseconds before the second attempt; doubled for each further one
+  const MAX_DELAY = 30_000;
+  const MAX_ANNOUNCEMENTS = 5;
+  const NOT_LOGGED_IN = 4401; // close code of the server
 
   let address = null;
   let socket = null;
   let failures = 0;
-  let patience = 50_000; // milliseconds without a word; two pings, once the server has told how often
-  let silence; // timers
-  let retry;
+  let timeout = 50_000; // milliseconds without a message; two ping intervals, set at "hello"
+  let timeoutTimer;
+  let retryTimer;
 
   function start() {
     if (!document.body.dataset.liveUrl) return;
     address = new URL(document.body.dataset.liveUrl, location.href);
     address.protocol = address.protocol.replace("http", "ws");
-    announcements(); // a screen reader tells only what is added to a region that was there
+    announcements(); // screen readers announce additions only to a region that exists
     addEventListener("online", reconnect);
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden && !socket) reconnect();
@@ -30,65 +30,65 @@
   function connect() {
     const opened = new WebSocket(address);
     socket = opened;
-    expectWord();
+    restartTimeout();
     opened.addEventListener("message", (event) => {
-      if (socket === opened) hear(JSON.parse(event.data));
+      if (socket === opened) receive(JSON.parse(event.data));
     });
     opened.addEventListener("close", (event) => {
-      if (socket === opened) lose(event.code);
+      if (socket === opened) handleClose(event.code);
     });
   }
 
-  // The network has come back, or the user: what the old connection is worth is not known.
+  // The network or the user is back: the old connection may be dead.
   function reconnect() {
     if (!address) return;
     failures = 0;
-    abandon();
+    closeSocket();
     connect();
   }
 
-  // close() alone would wait for an answer, which a dead connection does not give.
-  function abandon() {
-    clearTimeout(retry);
-    clearTimeout(silence);
-    const abandoned = socket;
+  // Forget the socket first: on a dead connection, close() waits for a response.
+  function closeSocket() {
+    clearTimeout(retryTimer);
+    clearTimeout(timeoutTimer);
+    const closing = socket;
     socket = null;
-    abandoned?.close();
+    closing?.close();
   }
 
-  function expectWord() {
-    clearTimeout(silence);
-    silence = setTimeout(lose, patience);
+  function restartTimeout() {
+    clearTimeout(timeoutTimer);
+    timeoutTimer = setTimeout(handleClose, timeout);
   }
 
-  function lose(code) {
-    abandon();
-    if (code === NOT_SIGNED_IN) {
+  function handleClose(code) {
+    closeSocket();
+    if (code === NOT_LOGGED_IN) {
       address = null;
       return;
     }
-    // Without a socket, the page asks as often as it tries to get one.
-    if (failures > 0) tell(document.body, "notification", {});
-    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures);
+    // Without a socket, load the unread count with each attempt.
+    if (failures > 0) emit(document.body, "notification", {});
+    const delay = Math.min(MAX_DELAY, INITIAL_DELAY * 2 ** failures);
     failures += 1;
-    // A random part of it, so that not all pages come at once after a restart of the server.
-    retry = setTimeout(connect, pause * (0.5 + Math.random() / 2));
+    // Partly random, so that pages do not all reconnect at once after a restart of the server.
+    retryTimer = setTimeout(connect, delay * (0.5 + Math.random() / 2));
   }
 
-  function hear(message) {
+  function receive(message) {
     if (message.type === "hello") {
       failures = 0;
-      patience = 2_000 * message.ping;
+      timeout = 2_000 * message.ping;
     }
-    expectWord();
+    restartTimeout();
     if (message.type === "hello" || message.type === "notification") {
-      tell(document.body, "notification", message);
+      emit(document.body, "notification", message);
     }
     if (message.type === "progress") showProgress(message);
     if (message.type === "announcement") announce(message);
   }
 
-  function tell(target, name, detail) {
+  function emit(target, name, detail) {
     target.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
@@ -98,14 +98,14 @@
         bar.value = (bar.max * message.percent) / 100;
       }
       for (const text of shown.querySelectorAll("[data-progress-text]")) {
-        text.textContent = inWords(message);
+        text.textContent = progressText(message);
       }
-      tell(shown, "progress", message);
+      emit(shown, "progress", message);
     }
-    tell(document.body, "progress", message);
+    emit(document.body, "progress", message);
   }
 
-  function inWords({ message, percent, seconds_left: left }) {
+  function progressText({ message, percent, seconds_left: left }) {
     const time = left === null ? "" : `about ${duration(Math.ceil(left))} left`;
     return [message, `${percent} %`, time].filter(Boolean).join(", ");
   }
@@ -122,7 +122,7 @@
     if (url) text.href = url;
     const region = announcements();
     region.prepend(line);
-    while (region.children.length > MOST_ANNOUNCED) region.lastChild.remove();
+    while (region.children.length > MAX_ANNOUNCEMENTS) region.lastChild.remove();
   }
 
   function announcements() {
@@ -131,9 +131,9 @@
       region = document.createElement("div");
       region.id = "announcements";
       region.className = "messages";
-      region.setAttribute("role", "log"); // of a status, all lines are told again with each new one
+      region.setAttribute("role", "log"); // for a "status", screen readers repeat all lines
       region.setAttribute("aria-label", "Announcements");
-      document.body.append(region); // what is loaded anew takes the place of something else
+      document.body.append(region); // at the end, so that HTMX does not replace it
     }
     return region;
   }
