@@ -16,8 +16,9 @@ from durable.errors import (
     PoisonTaskError,
 )
 from durable.health.status import Check, check_all
-from durable.mail.api import send_email, send_emails, validate_address
-from durable.mail.models import Email, bare_address
+from durable.mail.addresses import bare_address, validate_address
+from durable.mail.api import send_email, send_emails
+from durable.mail.models import Email
 from durable.requeue import purge
 from durable.tasks.base import DurableTask, Task
 from durable.tasks.enqueue import cancel, row_id

@@ -1,4 +1,4 @@
-"""Mails in the admin: what was sent, what came of it, and what to do about it."""
+"""Mails and suppressions in the admin."""
 
 from typing import Any
 
@@ -16,17 +16,17 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST
 
 from durable.admin_helpers import LargeTableAdmin
-from durable.mail import api
+from durable.mail.api import resend
 from durable.mail.models import Email, EmailAttachment, EmailEvent, Suppression
 from durable.mail.rendering import render
 
-# A mail is foreign matter in the admin: no script runs, nothing is sent, no link leads away.
+# In the preview, no script runs, no form is sent, and no link opens.
 PREVIEW_POLICY = "sandbox; default-src 'none'; img-src data: https:; style-src 'unsafe-inline'"
-SUBJECT = ".subject.txt"  # what the file ends with that every template has
+SUBJECT = ".subject.txt"  # one file of each template ends with it
 
 
 class ReadOnlyInline(admin.TabularInline):
-    """Rows that are looked at, not edited."""
+    """Rows that are shown, not edited."""
 
     extra = 0
     can_delete = False
@@ -39,7 +39,7 @@ class ReadOnlyInline(admin.TabularInline):
 
 
 class EventInline(ReadOnlyInline):
-    """The mail's story, oldest first."""
+    """What happened to the mail, oldest first."""
 
     model = EmailEvent
     verbose_name_plural = "timeline"
@@ -47,7 +47,7 @@ class EventInline(ReadOnlyInline):
 
 
 class AttachmentInline(ReadOnlyInline):
-    """What goes with the mail."""
+    """The files of the mail."""
 
     model = EmailAttachment
     fields = ("name", "content_type", "size")
@@ -59,7 +59,7 @@ class AttachmentInline(ReadOnlyInline):
 
 
 class TemplateFilter(admin.SimpleListFilter):
-    """By template: the choices are the files of the apps, since to ask the mails would be to read all."""
+    """By template. The choices are the files of the apps: a query for those of the mails reads them all."""
 
     title = parameter_name = "template"
 
@@ -74,14 +74,14 @@ class TemplateFilter(admin.SimpleListFilter):
 
 @admin.register(Email)
 class EmailAdmin(LargeTableAdmin):
-    """Mails: nothing is edited; a mail is sent again, or taken back."""
+    """Mails: you can send one again or cancel it, but edit nothing."""
 
     list_display = ("to", "template", "colored_status", "attempts", "queued_at", "sent_at")
     list_filter = ("status", TemplateFilter, "queued_at")
     exact_search_fields = ("id", "key", "message_id", "correlation_id")
     search_fields = ("to",)
     ordering = ("-queued_at",)
-    actions = ("send_again", "cancel")
+    actions = ("resend", "cancel")
     inlines = (EventInline, AttachmentInline)
     fieldsets = (
         (
@@ -105,7 +105,7 @@ class EmailAdmin(LargeTableAdmin):
             },
         ),
         (
-            "Where it comes from",
+            "Origin",
             {
                 "classes": ("collapse",),
                 "fields": ("id", "message_id", "key", "related", "resend_of", "correlation_id"),
@@ -126,9 +126,7 @@ class EmailAdmin(LargeTableAdmin):
         return [
             path("<uuid:pk>/preview/", view(self.preview_view), name="mail_email_preview"),
             path(
-                "<uuid:pk>/send-again/",
-                view(require_POST(self.send_again_view)),
-                name="mail_email_send_again",
+                "<uuid:pk>/resend/", view(require_POST(self.resend_view)), name="mail_email_resend"
             ),
             path(
                 "<uuid:pk>/cancel/", view(require_POST(self.cancel_view)), name="mail_email_cancel"
@@ -143,10 +141,10 @@ class EmailAdmin(LargeTableAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show the mail with the buttons that make sense for its state."""
+        """Show the mail with the buttons that its status allows."""
         email = self.get_object(request, object_id)
         buttons = {
-            "may_send_again": email and email.status not in Email.UNDER_WAY,
+            "may_resend": email and email.status not in Email.UNFINISHED,
             "may_cancel": email and email.status == Email.Status.QUEUED,
             "show_save": False,
             "show_save_and_continue": False,
@@ -174,7 +172,7 @@ class EmailAdmin(LargeTableAdmin):
         if not self.has_view_permission(request, email):
             return HttpResponse(status=403)
         try:
-            # In development the preview is all there is of a mail, so its links work.
+            # In development nothing is delivered, so the links of the preview work.
             content = render(email, hide_secrets=not settings.DEBUG)
             response = HttpResponse(content.html)
         except (TemplateDoesNotExist, TemplateSyntaxError) as error:
@@ -182,45 +180,44 @@ class EmailAdmin(LargeTableAdmin):
         response["Content-Security-Policy"] = PREVIEW_POLICY
         return xframe_options_sameorigin(lambda _: response)(request)
 
-    def send_again_view(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """The button: send a copy, and show that copy."""
+    def resend_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Handle the button: queue a copy, and show it."""
         email = get_object_or_404(Email, pk=pk)
         if not self.has_change_permission(request, email):
             return HttpResponse(status=403)
         try:
-            email = api.resend(email)
+            email = resend(email)
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            self.message_user(request, "This copy is on its way.", messages.SUCCESS)
+            self.message_user(request, "Queued again. This page shows the copy.", messages.SUCCESS)
         return redirect("admin:mail_email_change", email.pk)
 
     def cancel_view(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """The button: take the mail back."""
+        """Handle the button: cancel the mail."""
         email = get_object_or_404(Email, pk=pk)
         if not self.has_change_permission(request, email):
             return HttpResponse(status=403)
-        if api.cancel(email):
-            self.message_user(request, "The mail will not be sent.", messages.SUCCESS)
+        if email.cancel():
+            self.message_user(request, "Canceled before it was sent.", messages.SUCCESS)
         else:
-            self.message_user(request, "Too late: a worker has it already.", messages.ERROR)
+            self.message_user(request, "Not canceled: it has left the queue.", messages.ERROR)
         return redirect("admin:mail_email_change", email.pk)
 
     @admin.action(description="Send again", permissions=["change"])
-    def send_again(self, request: HttpRequest, chosen: QuerySet[Email]) -> None:
-        """The list's action: copies of all that are not under way."""
-        ended = chosen.exclude(status__in=Email.UNDER_WAY)
-        sent = [api.resend(email) for email in ended]
+    def resend(self, request: HttpRequest, chosen: QuerySet[Email]) -> None:
+        """Queue copies of the selected mails that are finished."""
+        copies = [resend(email) for email in chosen.exclude(status__in=Email.UNFINISHED)]
         self.message_user(
-            request, f"{len(sent)} of {chosen.count()} sent again; the rest is still under way."
+            request, f"{len(copies)} of {chosen.count()} queued again; the others are not finished."
         )
 
     @admin.action(description="Cancel", permissions=["change"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[Email]) -> None:
-        """The list's action: take back all that no worker has begun."""
-        canceled = sum(api.cancel(email) for email in chosen)
+        """Cancel the selected mails that are queued."""
+        canceled = sum(email.cancel() for email in chosen)
         self.message_user(
-            request, f"{canceled} of {chosen.count()} canceled; the rest had left the queue."
+            request, f"{canceled} of {chosen.count()} canceled; the others have left the queue."
         )
 
     class Media:
@@ -229,7 +226,7 @@ class EmailAdmin(LargeTableAdmin):
 
 @admin.register(Suppression)
 class SuppressionAdmin(admin.ModelAdmin):
-    """Addresses that must not be written to; removing one lets mails through again."""
+    """Addresses that get no mail. After you delete one, it gets mail again."""
 
     list_display = ("address", "reason", "created_at", "detail")
     list_filter = ("reason", "created_at")

@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -5,4 +7,5 @@ class MailConfig(AppConfig):
     name = "durable.mail"
 
     def ready(self) -> None:
-        from durable.mail import provider_events  # noqa: F401, PLC0415 - models have to be loaded
+        for module in ("checks", "provider_events"):  # they need the models
+            import_module(f"durable.mail.{module}")

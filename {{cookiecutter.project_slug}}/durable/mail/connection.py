@@ -1,4 +1,4 @@
-"""The connection to the provider: opened once per worker process, kept, reopened when it broke."""
+"""The connection to the provider: opened once in a worker process, and again when it is broken."""
 
 import smtplib
 import threading
@@ -9,39 +9,39 @@ from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused
 from anymail.message import AnymailStatus
 from django.core.mail import EmailMultiAlternatives, get_connection
 
-REPLY_OK = 250  # RFC 5321, section 4.2.3
+SMTP_OK = 250  # RFC 5321, section 4.2.3
 REFUSED = {"failed", "invalid", "rejected"}
 
 
-class Kept(threading.local):
-    """One connection per thread: SMTP is a conversation, and two must not speak at once."""
+class Current(threading.local):
+    """One backend per thread: two threads must not share an SMTP connection."""
 
     backend: Any = None
 
 
-kept = Kept()
+current = Current()
 
 
 def send(message: EmailMultiAlternatives) -> str:
-    """Hand `message` to the provider.
+    """Hand a message to the provider.
 
     Returns:
-        the provider's id of the message, or its Message-ID where the provider gives none.
+        the provider's id of the message, or its Message-ID if the provider gives none.
 
     Raises:
-        ConnectionError: the connection cannot be opened, which says nothing about the mail.
-        whatever the backend raises; the connection is closed then, and the next call opens one.
+        ConnectionError: the connection cannot be opened: not the mail's error, whatever the reason.
+        Any error of the backend; the connection is closed then, and the next call opens one.
     """
     connect()
     try:
-        kept.backend.send_messages([message])
+        current.backend.send_messages([message])
     except BaseException:
         close()
         raise
     status = getattr(message, "anymail_status", None)
     if status is not None:
-        check_status(status)
-        # Anymail keeps one answer for each way in which an address was written, and one is empty then.
+        validate_status(status)
+        # Anymail lists a recipient once for each form of the address; some have no id.
         for recipient in status.recipients.values():
             if recipient.message_id:
                 return str(recipient.message_id)
@@ -49,53 +49,53 @@ def send(message: EmailMultiAlternatives) -> str:
 
 
 def connect() -> None:
-    """Open the kept connection where it is not open, or has broken.
+    """Open the connection if it is not open, or broken.
 
     Raises:
-        ConnectionError: the server is away, or greets or lets in nobody; a key is missing.
+        ConnectionError: the server is away, refuses the connection or the login, or a key is missing.
     """
-    if kept.backend is not None and not is_alive(kept.backend):
+    if current.backend is not None and not is_alive(current.backend):
         close()
     try:
-        if kept.backend is None:
-            kept.backend = get_connection()
-        kept.backend.open()
+        if current.backend is None:
+            current.backend = get_connection()
+        current.backend.open()
     except Exception as error:
         close()
         raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
 
-def check_status(status: AnymailStatus) -> None:
-    """Raise unless the provider has taken the message; Anymail lets some other answers pass.
+def validate_status(status: AnymailStatus) -> None:
+    """Raise unless the provider has accepted the message; Anymail lets some other responses pass.
 
     Raises:
-        AnymailRecipientsRefused: it has not.
-        AnymailAPIError: its answer does not tell.
+        AnymailRecipientsRefused: it has refused the message.
+        AnymailAPIError: its response has no outcome.
     """
     if not status.message_id and status.status <= {"unknown"}:
-        raise AnymailAPIError("The provider's answer does not say what came of the message.")
+        raise AnymailAPIError("The provider's response has no outcome for the message.")
     if status.status <= REFUSED:
         raise AnymailRecipientsRefused(f"The provider's status is {', '.join(status.status)}.")
 
 
 def is_alive(backend: Any) -> bool:
-    """Ask an open SMTP connection whether it still stands.
+    """Return whether an open SMTP connection still works.
 
-    Asked before a message, since a connection that breaks after one leaves open whether the
-    server took it. Backends over HTTP have no such question; their library reconnects.
+    Called before a message: if the connection breaks after one, the server may have accepted it.
+    Backends over HTTP need no check; their library reconnects.
     """
     smtp = getattr(backend, "connection", None)
     if not isinstance(smtp, smtplib.SMTP):
         return True
     try:
-        return smtp.noop()[0] == REPLY_OK
+        return smtp.noop()[0] == SMTP_OK
     except (OSError, smtplib.SMTPException):
         return False
 
 
 def close() -> None:
-    """Close the kept connection, if there is one."""
-    backend, kept.backend = kept.backend, None
+    """Close the connection if it is open."""
+    backend, current.backend = current.backend, None
     if backend is not None:
         with suppress(OSError, smtplib.SMTPException):
             backend.close()

@@ -1,28 +1,22 @@
-"""Turns a row into the message that goes out: subject, text and HTML from its three templates."""
+"""Renders a row into a message: subject, text and HTML from its three templates."""
 
 from dataclasses import dataclass
-from email.utils import parseaddr
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.template.loader import get_template, render_to_string
+from django.template.loader import render_to_string
 
+from durable.mail.addresses import ascii_domain
 from durable.mail.models import Email
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a person reads of a mail."""
+    """What the recipient reads."""
 
     subject: str
     text: str
     html: str
-
-
-def check_templates(template: str) -> None:
-    """Raise TemplateDoesNotExist unless the three files of `template` are there."""
-    for ending in ("subject.txt", "txt", "html"):
-        get_template(f"mail/{template}.{ending}")
 
 
 def render(email: Email, *, hide_secrets: bool = False) -> Content:
@@ -30,8 +24,8 @@ def render(email: Email, *, hide_secrets: bool = False) -> Content:
 
     Args:
         email: the row.
-        hide_secrets: for whoever is not the recipient. Templates that make a secret, such as a
-            link that lets in who has it, leave it out where this is set.
+        hide_secrets: True for readers other than the recipient. Templates that make a secret, such
+            as a link that signs in, leave it out then.
     """
     context = {
         "frontend_url": settings.FRONTEND_URL,
@@ -49,9 +43,8 @@ def render(email: Email, *, hide_secrets: bool = False) -> Content:
 
 
 def message_id(email: Email) -> str:
-    """Return the same Message-ID for every attempt, so that duplicates can be told as such."""
-    domain = parseaddr(email.from_email or settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-    return f"<{email.pk}@{domain}>"
+    """Return the Message-ID, which is the same for every attempt, so that duplicates can be found."""
+    return f"<{email.pk}@{ascii_domain(email.from_email or settings.DEFAULT_FROM_EMAIL)}>"
 
 
 def build(email: Email) -> EmailMultiAlternatives:

@@ -1,4 +1,4 @@
-"""Which errors pass by themselves, and how long to wait for that."""
+"""Which errors are temporary, and how long to wait before the next attempt."""
 
 import random
 import smtplib
@@ -7,82 +7,84 @@ from datetime import timedelta
 from anymail.exceptions import AnymailAPIError, AnymailConfigurationError
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.utils.time import get_exponential_backoff_interval
-from django.db import InterfaceError, OperationalError
 from django.template import TemplateDoesNotExist
 
 from durable.conf import conf
+from durable.errors import DATABASE_ERRORS
 
-PERMANENT = 500  # SMTP replies from here on
-SERVER_ERROR = 500  # HTTP answers from here on
-# Of the service's own key, not of the mail: it waits until that is mended. The others pass, such as
-# MailerSend's 421 during its maintenance.
-UNAUTHORIZED, REQUEST_TIMEOUT, MISDIRECTED_REQUEST, TOO_MANY_REQUESTS = 401, 408, 421, 429
-PASSING_STATUSES = {UNAUTHORIZED, REQUEST_TIMEOUT, MISDIRECTED_REQUEST, TOO_MANY_REQUESTS}
-MULTIPLE_CHOICES = 300  # HTTP answers below it are successes
-PASSING = (
+SMTP_PERMANENT = 500  # replies from here on: RFC 5321, section 4.2.1
+# Errors of the service's login, not of the mail: authentication required, mechanism too weak,
+# credentials invalid, encryption required (RFC 4954, section 6).
+SMTP_LOGIN_ERRORS = {530, 534, 535, 538}
+HTTP_SUCCESSES = range(200, 300)
+HTTP_SERVER_ERROR = 500  # statuses from here on
+# 401 is an error of the service's key. The others pass: request timeout, misdirected request (of
+# MailerSend during its maintenance), too many requests.
+HTTP_TEMPORARY = {401, 408, 421, 429}
+TEMPORARY_ERRORS = (
+    *DATABASE_ERRORS,  # the database is asked for attachments
     AnymailConfigurationError,
-    InterfaceError,  # of the database, which is asked for the attachments
-    OperationalError,
     OSError,
     SoftTimeLimitExceeded,
     smtplib.SMTPException,
-    # It was there when the mail was queued: a release is under way, and this worker is not part of it yet.
+    # It existed when the mail was queued: this worker is not part of the new release yet.
     TemplateDoesNotExist,
 )
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Tell whether a later attempt may succeed where this one failed.
+    """Return whether a later attempt may succeed: the error passes, or is the service's.
 
-    An SMTP reply says so itself: 4yz is temporary, 5yz permanent (RFC 5321, section 4.2.1). Over
-    HTTP see `is_passing`. No answer at all is temporary too.
+    The code of an SMTP reply or the status of an HTTP response decides. No response is temporary.
     """
     match error:
-        case smtplib.SMTPAuthenticationError():
-            # The mail is fine, the service's password is not: it waits until that is mended.
-            return True
         case smtplib.SMTPRecipientsRefused():
-            return all(code < PERMANENT for code, _ in error.recipients.values())
+            return all(is_temporary_code(code) for code, _ in error.recipients.values())
         case smtplib.SMTPResponseException():
-            return error.smtp_code < PERMANENT
+            return is_temporary_code(error.smtp_code)
         case AnymailAPIError():
-            return is_passing(error)
-    return isinstance(error, PASSING) and not isinstance(error, smtplib.SMTPNotSupportedError)
+            return is_temporary_status(error)
+    return isinstance(error, TEMPORARY_ERRORS) and not isinstance(
+        error, smtplib.SMTPNotSupportedError
+    )
 
 
-def is_passing(error: AnymailAPIError) -> bool:
-    """Tell whether an HTTP API may take later what it has not taken now.
+def is_temporary_code(code: int) -> bool:
+    """Return whether an SMTP server may accept later what it has not accepted now."""
+    return code < SMTP_PERMANENT or code in SMTP_LOGIN_ERRORS
 
-    401, 408, 421, 429 and 5xx say so (RFC 9110, RFC 6585). Where a success could not be read, the
-    error has a cause: whoever answered was perhaps not the provider.
+
+def is_temporary_status(error: AnymailAPIError) -> bool:
+    """Return whether an HTTP API may accept later what it has not accepted now.
+
+    An unreadable success has a cause: perhaps the response was not the provider's.
     """
     status = http_status(error)
     if status is None:
         return True
-    if status < MULTIPLE_CHOICES:
+    if status in HTTP_SUCCESSES:
         return error.__cause__ is not None
-    return status in PASSING_STATUSES or status >= SERVER_ERROR
+    return status in HTTP_TEMPORARY or status >= HTTP_SERVER_ERROR
 
 
 def http_status(error: AnymailAPIError) -> int | None:
-    """Return the status of the provider's answer; boto3 gives it as a part of a dictionary."""
-    answer = error.response
-    if isinstance(answer, dict):
-        status: int | None = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    """Return the status of the provider's response; boto3's is a dictionary."""
+    response = error.response
+    if isinstance(response, dict):
+        status: int | None = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         return status
-    return getattr(answer, "status_code", None)
+    return getattr(response, "status_code", None)
 
 
 def delay_after(attempt: int) -> timedelta:
     """Return how long to wait after the failed attempt of this number, counted from 1.
 
-    Doubles from EMAIL_RETRY_INITIAL_DELAY to EMAIL_RETRY_MAX_DELAY. A random half of it spreads the mails
-    that failed together, so that they do not come back together.
+    It doubles from EMAIL_RETRY_INITIAL_DELAY to EMAIL_RETRY_MAX_DELAY. A random part of it, up to
+    half, is left out, so that mails that failed together do not return together.
     """
-    longest = conf.EMAIL_RETRY_MAX_DELAY.total_seconds()
     doubled = get_exponential_backoff_interval(
         factor=conf.EMAIL_RETRY_INITIAL_DELAY.total_seconds(),  # type: ignore[arg-type] # any number
-        retries=min(attempt - 1, 30),  # beyond, the doubled number only costs time to compute
-        maximum=longest,  # type: ignore[arg-type] # any number
+        retries=min(attempt - 1, 30),  # more only costs time to compute
+        maximum=conf.EMAIL_RETRY_MAX_DELAY.total_seconds(),  # type: ignore[arg-type] # any number
     )
     return timedelta(seconds=random.uniform(doubled / 2, doubled))  # noqa: S311 - no secret

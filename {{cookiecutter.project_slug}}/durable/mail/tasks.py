@@ -1,4 +1,4 @@
-"""The tasks of mail. They carry only ids, so nothing sensitive passes through the broker."""
+"""The tasks of mail. They carry only ids, so no content passes through the broker."""
 
 from typing import Any
 
@@ -22,11 +22,9 @@ from durable.tasks.enqueue import queue_for
 )
 def deliver_email(self: Task, email_id: str) -> None:
     """Deliver one mail; after a temporary error, try again later."""
-    try:
-        delivery.deliver(email_id)
-    except delivery.Deferred as deferred:
-        margin = conf.EMAIL_RETRY_MARGIN.total_seconds()
-        raise self.retry(countdown=deferred.seconds + margin, exc=deferred) from deferred
+    delay = delivery.deliver(email_id)
+    if delay is not None:
+        raise self.retry(countdown=(delay + conf.EMAIL_RETRY_MARGIN).total_seconds())
 
 
 @shared_task(base=Task, name="mail.deliver_batch")
@@ -50,5 +48,5 @@ def publish(email: Email | str, producer: Any) -> None:
 @shared_task(base=Task, name="mail.purge_old_emails")
 def purge_old_emails() -> int:
     """Delete mails that finished longer than EMAIL_RETENTION ago, with everything that belongs to them."""
-    finished = Email.objects.exclude(status__in=Email.UNDER_WAY)
+    finished = Email.objects.exclude(status__in=Email.UNFINISHED)
     return purge(finished.filter(queued_at__lt=Now() - conf.EMAIL_RETENTION).order_by("queued_at"))

@@ -1,4 +1,4 @@
-"""The promises about mail, kept by a real worker, a real broker and a real SMTP server."""
+"""The promises about mail, with a real worker, a real broker and a real SMTP server."""
 
 from collections.abc import Callable
 
@@ -73,7 +73,7 @@ def test_many_mails_share_a_connection_per_process(worker, mailbox):
     assert len(mailbox.connections) <= CONCURRENCY
 
 
-def test_a_temporary_refusal_is_tried_again(worker, mailbox):
+def test_a_temporary_refusal_is_retried(worker, mailbox):
     answers = iter(["451 try later"])
     mailbox.respond = lambda _message: next(answers, None)
     email = send_email("test_email", "ann@example.com")
@@ -81,7 +81,7 @@ def test_a_temporary_refusal_is_tried_again(worker, mailbox):
     wait_until(has_status(email, "sent"))
 
     assert [(event.kind, event.attempt) for event in email.events.all()] == [
-        ("deferred", 1),
+        ("retrying", 1),
         ("sent", 2),
     ]
     assert len(mailbox.messages) == 1
@@ -90,7 +90,7 @@ def test_a_temporary_refusal_is_tried_again(worker, mailbox):
 def test_the_command_reports_a_temporary_refusal(worker, mailbox):
     mailbox.respond = lambda _message: "451 try later"
 
-    with pytest.raises(CommandError, match=r"put off after .* tried again by itself: .*451"):
+    with pytest.raises(CommandError, match=r"first attempt failed after .* will retry: .*451"):
         call_command("send_test_email", "ann@example.com")
 
 
@@ -101,7 +101,7 @@ def test_the_command_reports_the_delivery(worker, mailbox, capsys):
     assert len(mailbox.messages) == 1
 
 
-def test_a_worker_is_more_patient_with_its_broker_than_a_request(worker):
+def test_a_worker_waits_longer_for_its_broker_than_a_request(worker):
     probes.patience.delay()
 
     wait_until(probes.ran)

@@ -36,7 +36,7 @@ def test_a_claim_counts_the_attempt_and_takes_the_lease():
         ({"status": "sent"}, False),
         ({"status": "canceled"}, False),
     ],
-    ids=["waiting", "not due", "held", "lost", "done", "canceled"],
+    ids=["waiting", "not due", "held", "orphaned", "done", "canceled"],
 )
 def test_only_due_rows_can_be_claimed(fields, claimable):
     assert bool(Email.objects.claim(make(**fields).pk, LEASE)) is claimable

@@ -1,4 +1,4 @@
-"""The email provider: what it gets, and what its answers do to a mail.
+"""The email provider: the requests it gets, and what its responses do to a mail.
 
 The provider is a server on this machine that speaks the wire format of durable/tests/providers.
 """
@@ -16,38 +16,40 @@ from werkzeug import Response
 from durable.mail import connection, delivery
 from durable.mail.models import Email
 from durable.mail.rendering import message_id, render
-from durable.tests.providers import RECIPIENT, find
+from durable.tests.providers import RECIPIENT, load_providers
 
 pytestmark = pytest.mark.django_db
 
-PATIENCE = 5.0  # seconds; a busy machine may take some to answer at once
-TIMEOUT = 0.3  # seconds, where the provider is slow
-PROVIDERS = find()
-LATER = {f"HTTP {status}": status for status in (401, 429, 500, 503)}
-PASSES = [
-    (name, word) for name, provider in PROVIDERS.items() for word in (*LATER, *provider.passes)
-]
-NEVER = [
-    (name, word) for name, provider in PROVIDERS.items() for word in ("refused", *provider.rejects)
-]
-TAKES = [
+LONG_TIMEOUT = 5.0  # seconds; a busy machine may need some of them to respond
+SHORT_TIMEOUT = 0.3  # seconds, for a provider that does not respond
+PROVIDERS = load_providers()
+STATUSES = {f"HTTP {status}": status for status in (401, 429, 500, 503)}
+TEMPORARY = [
     (name, word)
     for name, provider in PROVIDERS.items()
-    for word in ("accepted", *(["had before"] if provider.had else []))
+    for word in (*STATUSES, *provider.temporary)
+]
+PERMANENT = [
+    (name, word) for name, provider in PROVIDERS.items() for word in ("refused", *provider.rejects)
+]
+ACCEPTED = [
+    (name, word)
+    for name, provider in PROVIDERS.items()
+    for word in ("accepted", *(["duplicate"] if provider.duplicate else []))
 ]
 
 
-class Desk:
-    """The provider's server: answers as told, and keeps what it was asked."""
+class Server:
+    """The provider's server: records the mails that it gets, and responds as the test says."""
 
     def __init__(self, provider):
         self.provider = provider
         self.mails = []
-        self.answer = provider.accept
+        self.response = provider.accept
 
-    def take(self, request):
+    def handle(self, request):
         self.mails.append(self.provider.read(request))
-        return self.answer()
+        return self.response()
 
 
 @pytest.fixture(params=PROVIDERS)
@@ -56,15 +58,18 @@ def provider(request):
 
 
 @pytest.fixture
-def desk(provider, httpserver, settings, monkeypatch):
+def server(provider, httpserver, settings, monkeypatch):
     for name, value in provider.environment.items():
         monkeypatch.setenv(name, value)
     settings.EMAIL_BACKEND = provider.backend
-    settings.ANYMAIL = {**provider.anymail, **provider.local(httpserver.url_for("/"), PATIENCE)}
-    desk = Desk(provider)
-    httpserver.expect_request(re.compile(".*")).respond_with_handler(desk.take)
+    settings.ANYMAIL = {
+        **provider.anymail,
+        **provider.local(httpserver.url_for("/"), LONG_TIMEOUT),
+    }
+    server = Server(provider)
+    httpserver.expect_request(re.compile(".*")).respond_with_handler(server.handle)
     connection.close()
-    yield desk
+    yield server
     connection.close()
     httpserver.check_assertions()
     httpserver.check_handler_errors()
@@ -78,19 +83,14 @@ def email():
 
 
 def deliver(email):
-    """Try once, now, and return whether the mail waits for another attempt."""
+    """Try once, now, and return whether another attempt follows."""
     Email.objects.filter(pk=email.pk).update(next_attempt_at=Now())
-    try:
-        delivery.deliver(str(email.pk))
-    except delivery.Deferred:
-        waits = True
-    else:
-        waits = False
+    delay = delivery.deliver(str(email.pk))
     email.refresh_from_db()
-    return waits
+    return delay is not None
 
 
-def test_what_production_needs_makes_these_settings(monkeypatch):
+def test_the_environment_of_production_makes_these_settings(monkeypatch):
     monkeypatch.setenv("EMAIL_URL", "")
     for provider in PROVIDERS.values():
         for name, value in provider.environment.items():
@@ -103,75 +103,78 @@ def test_what_production_needs_makes_these_settings(monkeypatch):
     assert made["ANYMAIL"] == {**provider.anymail, "REQUESTS_TIMEOUT": made["EMAIL_TIMEOUT"]}
 
 
-def test_an_accepted_mail_is_sent_under_the_providers_id(desk, email):
+def test_an_accepted_mail_is_sent_with_the_providers_id(server, email):
     assert not deliver(email)
 
-    (mail,) = desk.mails
+    (mail,) = server.mails
     content = render(email)
     assert RECIPIENT in mail.to
     assert mail.subject == content.subject
     assert mail.text.splitlines() == content.text.splitlines()
     assert mail.html.splitlines() == content.html.splitlines()
     assert (email.status, email.last_error) == ("sent", "")
-    assert email.message_id == desk.provider.message_id(mail)
+    assert email.message_id == server.provider.message_id(mail)
 
 
-def test_an_address_is_known_again_in_another_form(desk, email):
-    accept = desk.provider.accept
+def test_an_address_is_recognized_in_another_form(server, email):
+    accept = server.provider.accept
     email.to = "Ann <ann@b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example>"
     email.save()
 
     def accept_as_sent():
-        answer = accept()
-        answer.set_data(
-            answer.get_data(as_text=True).replace(RECIPIENT, "ann@xn--bcher-kva.example")
+        response = accept()
+        response.set_data(
+            response.get_data(as_text=True).replace(RECIPIENT, "ann@xn--bcher-kva.example")
         )
-        return answer
+        return response
 
-    desk.answer = accept_as_sent
+    server.response = accept_as_sent
     assert not deliver(email)
 
-    (mail,) = desk.mails
-    assert (email.status, email.message_id) == ("sent", desk.provider.message_id(mail))
+    (mail,) = server.mails
+    assert (email.status, email.message_id) == ("sent", server.provider.message_id(mail))
 
 
-def test_the_row_names_the_mail_where_the_provider_lets_it(desk, email):
+def test_the_rows_id_names_the_mail_if_the_provider_lets_it(server, email):
     deliver(email)
 
-    assert desk.mails[0].key in {"", str(email.pk)}
+    assert server.mails[0].key in {"", str(email.pk)}
 
 
-@pytest.mark.parametrize(("provider", "word"), TAKES, indirect=["provider"])
-def test_a_mail_whose_answer_was_lost_is_sent(desk, email, word):
-    desk.answer = partial(Response, "lost", 502)
+@pytest.mark.parametrize(("provider", "word"), ACCEPTED, indirect=["provider"])
+def test_a_mail_whose_response_was_lost_is_sent(server, email, word):
+    server.response = partial(Response, "lost", 502)
     assert deliver(email)
 
-    desk.answer = {"accepted": desk.provider.accept, "had before": desk.provider.had}[word]
+    provider = server.provider
+    server.response = {"accepted": provider.accept, "duplicate": provider.duplicate}[word]
     assert not deliver(email)
 
     assert (email.status, email.last_error) == ("sent", "")
-    assert email.message_id in {desk.provider.message_id(desk.mails[1]), message_id(email)}
+    assert email.message_id in {provider.message_id(server.mails[1]), message_id(email)}
 
 
-@pytest.mark.parametrize(("provider", "word"), PASSES, indirect=["provider"])
-def test_what_passes_is_tried_again_under_the_same_name(desk, email, word):
-    desk.answer = desk.provider.passes.get(word) or partial(Response, "later", LATER[word])
+@pytest.mark.parametrize(("provider", "word"), TEMPORARY, indirect=["provider"])
+def test_a_temporary_error_is_retried_under_the_same_key(server, email, word):
+    server.response = server.provider.temporary.get(word) or partial(
+        Response, "later", STATUSES[word]
+    )
     assert deliver(email)
     assert (email.status, email.attempts) == ("queued", 1)
     assert email.last_error
-    assert str(LATER.get(word, "")) in email.last_error
+    assert str(STATUSES.get(word, "")) in email.last_error
 
-    desk.answer = desk.provider.accept
+    server.response = server.provider.accept
     assert not deliver(email)
     assert (email.status, email.attempts) == ("sent", 2)
-    first, second = desk.mails
+    first, second = server.mails
     assert first.key == second.key
-    assert [event.kind for event in email.events.all()] == ["deferred", "sent"]
+    assert [event.kind for event in email.events.all()] == ["retrying", "sent"]
 
 
-@pytest.mark.parametrize(("provider", "word"), NEVER, indirect=["provider"])
-def test_what_is_refused_for_good_fails_at_once(desk, email, word):
-    desk.answer = {"refused": desk.provider.refuse, **desk.provider.rejects}[word]
+@pytest.mark.parametrize(("provider", "word"), PERMANENT, indirect=["provider"])
+def test_a_permanent_refusal_fails_at_once(server, email, word):
+    server.response = {"refused": server.provider.refuse, **server.provider.rejects}[word]
 
     assert not deliver(email)
 
@@ -181,36 +184,36 @@ def test_what_is_refused_for_good_fails_at_once(desk, email, word):
 
 
 @pytest.mark.parametrize("content", ["<html>Welcome to this hotel</html>", "[]", '{"odd": 1}'])
-def test_an_answer_that_makes_no_sense_is_not_trusted(desk, email, content):
-    desk.answer = lambda: Response(content, 200, content_type="application/json")
+def test_an_unreadable_response_is_a_temporary_error(server, email, content):
+    server.response = lambda: Response(content, 200, content_type="application/json")
 
-    waits = deliver(email)
+    retries = deliver(email)
 
-    assert (waits, email.status) == (
-        (False, "sent") if desk.provider.only_status else (True, "queued")
+    assert (retries, email.status) == (
+        (False, "sent") if server.provider.status_only else (True, "queued")
     )
 
 
-def test_a_slow_provider_is_not_waited_for(desk, email, httpserver, settings):
-    settings.ANYMAIL |= desk.provider.local(httpserver.url_for("/"), TIMEOUT)
-    given_up, answered = threading.Event(), threading.Event()
+def test_a_slow_provider_times_out(server, email, httpserver, settings):
+    settings.ANYMAIL |= server.provider.local(httpserver.url_for("/"), SHORT_TIMEOUT)
+    timed_out, responded = threading.Event(), threading.Event()
 
-    def dawdle():
-        given_up.wait(PATIENCE)
-        answered.set()
-        return desk.provider.accept()
+    def respond_late():
+        timed_out.wait(LONG_TIMEOUT)
+        responded.set()
+        return server.provider.accept()
 
-    desk.answer = dawdle
+    server.response = respond_late
 
     assert deliver(email)
 
-    given_up.set()
+    timed_out.set()
     assert email.status == "queued"
-    assert answered.wait(PATIENCE)  # or the request would be answered in the next test
+    assert responded.wait(LONG_TIMEOUT)  # or the next test would get the response
 
 
-def test_a_provider_that_is_away_is_tried_again(desk, email, settings):
-    settings.ANYMAIL |= desk.provider.local("http://127.0.0.1:1/", TIMEOUT)
+def test_a_provider_that_is_away_is_a_temporary_error(server, email, settings):
+    settings.ANYMAIL |= server.provider.local("http://127.0.0.1:1/", SHORT_TIMEOUT)
 
     assert deliver(email)
 

@@ -1,4 +1,4 @@
-"""What the provider reports after it has accepted a mail, in the wire format of durable/tests/providers."""
+"""The provider's reports about accepted mails, in the wire format of durable/tests/providers."""
 
 from importlib import reload
 
@@ -7,17 +7,17 @@ from django.urls import clear_url_caches, reverse
 
 import config.urls
 from durable.mail.models import Email, Suppression
-from durable.tests.providers import RECIPIENT, Mail, find
+from durable.tests.providers import RECIPIENT, Mail, load_providers
 
 pytestmark = pytest.mark.django_db
 
-PROVIDERS = {name: provider for name, provider in find().items() if provider.webhook}
+PROVIDERS = {name: provider for name, provider in load_providers().items() if provider.webhook}
 # Status of the mail, kind of the event, and reason of the suppression.
 OUTCOMES = {
     "delivered": ("delivered", "delivered", None),
     "hard_bounce": ("bounced", "bounced", "bounce"),
     "soft_bounce": ("bounced", "bounced", None),
-    "put_off": ("sent", "deferred", None),
+    "deferred": ("sent", "retrying", None),
     "complained": ("complained", "complained", "complaint"),
 }
 REPORTS = [
@@ -64,7 +64,7 @@ def post(client):
 
 
 @pytest.mark.parametrize(("provider", "report"), REPORTS, indirect=["provider"])
-def test_a_report_moves_the_mail(provider, email, post, report):
+def test_a_report_changes_the_status(provider, email, post, report):
     response = post(getattr(provider, report)(email.message_id))
 
     assert 200 <= response.status_code < 300
@@ -100,13 +100,13 @@ def test_a_report_of_an_unknown_mail_is_logged_and_accepted(provider, email, pos
     assert 200 <= response.status_code < 300
     assert "email_report_unknown" in caplog.text
     assert email.events.count() == 0
-    # It may be of an attempt whose answer was lost, and the address is no good for any mail. Resend
-    # may mean another recipient, of a mail that another service has sent.
+    # It may be of an attempt whose response was lost, and the address is bad for every mail. Resend
+    # may mean another recipient, of another service's mail.
     addresses = [] if "resend" in provider.webhook else [RECIPIENT]
     assert list(Suppression.objects.values_list("address", flat=True)) == addresses
 
 
-def test_a_forged_report_is_refused_and_changes_nothing(provider, email, post):
+def test_a_forged_report_changes_nothing(provider, email, post):
     for word, report in provider.forged(email.message_id).items():
         assert 400 <= post(report).status_code < 500, word
 

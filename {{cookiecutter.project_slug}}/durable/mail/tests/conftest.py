@@ -1,4 +1,4 @@
-"""What the tests of mail share."""
+"""Fixtures of the mail tests."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def make_email(db: None) -> Callable[..., Email]:
-    """Save a row of a mail, queued unless told otherwise."""
+    """Insert a mail, queued by default."""
 
     def make(**fields: Any) -> Email:
-        # pytest imports this file before Django is set up.
+        # pytest imports this file before Django is ready.
         rows = apps.get_model("mail", "Email").objects
         return rows.create(
             **{"template": "test_email", "to": "ann@example.com", "context": {}, **fields}
@@ -33,9 +33,9 @@ def published() -> Iterator[list[tuple[str, tuple[Any, ...]]]]:
     """The name and arguments of each task that is published during the test."""
     seen: list[tuple[str, tuple[Any, ...]]] = []
 
-    def note(sender: str, body: tuple[Any, ...], **_: Any) -> None:
+    def record(sender: str, body: tuple[Any, ...], **_: Any) -> None:
         seen.append((sender, tuple(body[0])))
 
-    signals.before_task_publish.connect(note)
+    signals.before_task_publish.connect(record)
     yield seen
-    signals.before_task_publish.disconnect(note)
+    signals.before_task_publish.disconnect(record)

@@ -17,7 +17,7 @@ def brevo(httpserver, settings):
     connection.close()
 
 
-def test_a_mail_that_brevo_has_had_before_is_sent(brevo, make_email):
+def test_a_duplicate_is_sent(brevo, make_email):
     brevo.respond_with_json(DUPLICATE, status=400)
     email = make_email()
 
@@ -32,7 +32,7 @@ def test_a_mail_that_brevo_has_had_before_is_sent(brevo, make_email):
     "content",
     [{"code": "invalid_parameter", "message": "no duplicate_parameter"}, ["duplicate_parameter"]],
 )
-def test_what_brevo_refuses_for_another_reason_fails(brevo, make_email, content):
+def test_another_refusal_fails_the_mail(brevo, make_email, content):
     brevo.respond_with_json(content, status=400)
     email = make_email()
 
@@ -42,7 +42,7 @@ def test_what_brevo_refuses_for_another_reason_fails(brevo, make_email, content)
     assert email.status == "failed"
 
 
-def test_mail_without_a_row_goes_to_brevo_without_a_key(brevo, httpserver):
+def test_mail_without_a_row_has_no_key(brevo, httpserver):
     brevo.respond_with_json({"messageId": "<1@smtp-relay.mailin.fr>"}, status=201)
 
     send_mail("A report", "of an error", None, ["admin@example.com"])

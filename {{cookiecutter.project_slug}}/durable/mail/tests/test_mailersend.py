@@ -65,17 +65,17 @@ def email(make_email):
     return make_email(status="sent", message_id=NAME, to=RECIPIENT)
 
 
-@pytest.mark.parametrize("secret", [TEST_SECRET, SECRET], ids=["everybody's", "own"])
-def test_the_call_that_tries_mailersends_webhook_out_succeeds(post, secret):
+@pytest.mark.parametrize("secret", [TEST_SECRET, SECRET], ids=["the public one", "the account's"])
+def test_the_test_call_succeeds(post, secret):
     assert post(TEST_CALL, secret) == 200
 
 
 @pytest.mark.parametrize(
     ("content", "secret"),
     [(TEST_CALL, b"a guess"), (SUPPRESSED, TEST_SECRET), ([TEST_CALL], TEST_SECRET)],
-    ids=["another secret", "a report with everybody's secret", "no call at all"],
+    ids=["another secret", "a report with the public secret", "not an object"],
 )
-def test_everybodys_secret_signs_nothing_else(post, email, content, secret):
+def test_the_public_secret_signs_only_the_test_call(post, email, content, secret):
     with pytest.raises(AnymailWebhookValidationFailure):
         post(content, secret)
 
@@ -83,14 +83,14 @@ def test_everybodys_secret_signs_nothing_else(post, email, content, secret):
     assert email.status == "sent"
 
 
-def test_a_mail_that_mailersend_holds_back_has_failed(post, email):
+def test_a_mail_on_hold_has_failed(post, email):
     assert post(SUPPRESSED, SECRET) == 200
 
     email.refresh_from_db()
     assert (email.status, email.events.get().detail) == ("failed", "blocked on_hold")
 
 
-def test_reports_of_mailersends_webhooks_1_are_read(post, email):
+def test_reports_of_webhooks_1_are_read(post, email):
     assert post(OLD_BOUNCE, SECRET) == 200
 
     email.refresh_from_db()

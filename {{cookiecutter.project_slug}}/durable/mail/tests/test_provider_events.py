@@ -13,10 +13,10 @@ NAME = "given-by-the-provider"
 
 def report(event_type, view=None, **fields):
     given = {"message_id": NAME, "timestamp": now(), "event_id": None, "esp_event": {}}
-    said = {"reject_reason": None, "description": None, "mta_response": None, "recipient": ""}
+    texts = {"reject_reason": None, "description": None, "mta_response": None, "recipient": ""}
     record_report(
         sender=view,
-        event=SimpleNamespace(event_type=event_type, **given | said | fields),
+        event=SimpleNamespace(event_type=event_type, **given | texts | fields),
         esp_name="A provider",
     )
 
@@ -36,7 +36,7 @@ def test_a_complaint_after_the_delivery_is_a_complaint(email):
 
 
 @pytest.mark.parametrize("event_type", [EventType.REJECTED, EventType.FAILED])
-def test_what_the_provider_could_not_send_has_failed(email, event_type):
+def test_a_rejected_mail_has_failed(email, event_type):
     report(event_type, description="no such template")
 
     email.refresh_from_db()
@@ -44,7 +44,7 @@ def test_what_the_provider_could_not_send_has_failed(email, event_type):
 
 
 @pytest.mark.parametrize("event_type", [EventType.OPENED, EventType.CLICKED])
-def test_who_reads_a_mail_is_not_noted(email, event_type):
+def test_opened_and_clicked_are_not_recorded(email, event_type):
     report(event_type)
 
     assert not email.events.exists()
@@ -53,7 +53,7 @@ def test_who_reads_a_mail_is_not_noted(email, event_type):
 @pytest.mark.parametrize(
     ("reason", "suppressed"), [(RejectReason.BOUNCED, True), (RejectReason.TIMED_OUT, False)]
 )
-def test_only_an_address_that_is_no_good_is_suppressed(email, reason, suppressed):
+def test_only_a_hard_bounce_suppresses_the_address(email, reason, suppressed):
     report(EventType.BOUNCED, reject_reason=reason)
 
     email.refresh_from_db()
@@ -61,7 +61,7 @@ def test_only_an_address_that_is_no_good_is_suppressed(email, reason, suppressed
     assert Suppression.objects.exists() is suppressed
 
 
-def test_a_report_about_an_attempt_whose_answer_was_lost_counts_for_the_address(email):
+def test_a_report_of_an_unknown_attempt_suppresses_the_address(email):
     report(EventType.COMPLAINED, message_id="of the first attempt", recipient="Ann@Example.com")
 
     email.refresh_from_db()
@@ -69,16 +69,16 @@ def test_a_report_about_an_attempt_whose_answer_was_lost_counts_for_the_address(
     assert Suppression.objects.get().address == "ann@example.com"
 
 
-def test_a_bounce_by_unisender_go_without_a_reason_moves_the_mail(email):
-    said = {"status": "hard_bounced"}
-    report(EventType.BOUNCED, view=UnisenderGoWebhookView, esp_event=said)
+def test_a_bounce_without_a_reason_changes_the_status(email):
+    raw = {"status": "hard_bounced"}
+    report(EventType.BOUNCED, view=UnisenderGoWebhookView, esp_event=raw)
 
     email.refresh_from_db()
     assert email.status == "bounced"
     assert not Suppression.objects.exists()
 
 
-def test_a_report_without_the_name_of_a_mail_belongs_to_none(make_email):
+def test_a_report_without_a_message_id_belongs_to_no_mail(make_email):
     email = make_email(status="sent")
 
     report(EventType.DELIVERED, message_id=None)

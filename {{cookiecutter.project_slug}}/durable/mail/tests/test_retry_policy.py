@@ -12,7 +12,7 @@ from durable.mail.retry_policy import delay_after, is_temporary
 
 def api_error(status):
     response = requests.Response()
-    response.status_code, response.reason = status, "as the provider says"
+    response.status_code, response.reason = status, "the provider's reason"
     return AnymailRequestsAPIError("refused", response=response)
 
 
@@ -24,8 +24,11 @@ def api_error(status):
         (smtplib.SMTPDataError(451, b"later"), True),
         (smtplib.SMTPDataError(550, b"never"), False),
         (smtplib.SMTPRecipientsRefused({"a@example.com": (450, b"later")}), True),
-        (smtplib.SMTPRecipientsRefused({"a@example.com": (550, b"nobody")}), False),
+        (smtplib.SMTPRecipientsRefused({"a@example.com": (550, b"unknown")}), False),
         (smtplib.SMTPSenderRefused(553, b"not you", "b@example.com"), False),
+        (smtplib.SMTPSenderRefused(530, b"log in first", "b@example.com"), True),
+        (smtplib.SMTPRecipientsRefused({"a@example.com": (530, b"log in first")}), True),
+        (smtplib.SMTPAuthenticationError(535, b"no"), True),
         (smtplib.SMTPNotSupportedError("no SMTPUTF8"), False),
         (TimeoutError("slow"), True),
         (ConnectionResetError("reset"), True),
@@ -40,14 +43,14 @@ def api_error(status):
     ],
     ids=lambda value: " ".join(str(value).split()) if isinstance(value, Exception) else None,
 )
-def test_only_what_passes_by_itself_is_temporary(error, temporary):
+def test_errors_that_pass_or_are_the_services_are_temporary(error, temporary):
     assert is_temporary(error) is temporary
 
 
 @pytest.mark.parametrize(
     ("attempt", "longest"), [(1, 5), (2, 10), (5, 80), (8, 600), (50, 600), (10_000, 600)]
 )
-def test_the_wait_doubles_up_to_ten_minutes_with_jitter(settings, attempt, longest):
+def test_the_delay_doubles_up_to_ten_minutes_with_jitter(settings, attempt, longest):
     settings.EMAIL_RETRY_INITIAL_DELAY = conf.EMAIL_RETRY_MAX_DELAY / 120
 
     seconds = [delay_after(attempt).total_seconds() for _ in range(50)]

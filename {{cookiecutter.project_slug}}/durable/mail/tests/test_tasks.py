@@ -13,19 +13,22 @@ from durable.tasks.enqueue import queue_for
 HOUR = timedelta(hours=1)
 
 
-def test_the_sweeper_rings_for_what_is_due_and_unclaimed(make_email, published):
-    forgotten = make_email()
-    lost = make_email(status="sending", lease_until=Now() - HOUR)
+def test_the_sweeper_publishes_due_unclaimed_mails(make_email, published):
+    unpublished = make_email()
+    orphaned = make_email(status="sending", lease_until=Now() - HOUR)
     make_email(status="sending", lease_until=Now() + HOUR)
     make_email(next_attempt_at=Now() + HOUR)
     make_email(status="sent")
 
     assert requeue_stuck_emails() == 2
 
-    assert {arguments for _, arguments in published} == {(str(forgotten.pk),), (str(lost.pk),)}
+    assert {arguments for _, arguments in published} == {
+        (str(unpublished.pk),),
+        (str(orphaned.pk),),
+    }
 
 
-def test_the_sweeper_rings_for_no_more_than_the_queue_misses(make_email, published, monkeypatch):
+def test_the_sweeper_publishes_only_missing_messages(make_email, published, monkeypatch):
     old, _waiting = make_email(next_attempt_at=Now() - HOUR), make_email()
     monkeypatch.setattr(leases, "REQUEUE_MINIMUM", 0)
     queue = queue_for(deliver_email.name)
@@ -47,8 +50,8 @@ def test_the_sweepers_query_does_not_read_the_whole_table(db):
     assert "SCAN mail_email" not in plan
 
 
-def test_a_batch_rings_for_each_of_its_mails(published):
-    # Of no mail: the worker gets these messages too, and what it could not read would be a dead letter.
+def test_a_batch_publishes_each_of_its_mails(published):
+    # Of no mails, but valid: the running worker receives these messages, too.
     ids = [str(uuid.uuid4()) for _ in range(2)]
 
     deliver_batch(ids)
@@ -56,20 +59,20 @@ def test_a_batch_rings_for_each_of_its_mails(published):
     assert published == [("mail.deliver_email", (email_id,)) for email_id in ids]
 
 
-def test_old_mails_leave_with_their_events_once_their_story_has_ended(make_email, settings):
+def test_old_finished_mails_are_deleted_with_their_events(make_email, settings):
     settings.EMAIL_RETENTION = timedelta(days=1)
     week_ago = Now() - timedelta(days=7)
     old = make_email(status="sent", queued_at=week_ago)
     old.events.create(kind="sent")
-    kept = {make_email(status="queued", queued_at=week_ago).pk, make_email(status="sent").pk}
+    others = {make_email(status="queued", queued_at=week_ago).pk, make_email(status="sent").pk}
 
     assert purge_old_emails() == 1
 
-    assert set(Email.objects.values_list("pk", flat=True)) == kept
+    assert set(Email.objects.values_list("pk", flat=True)) == others
     assert not EmailEvent.objects.exists()
 
 
-def test_the_purge_reads_nothing_of_the_mails_but_their_keys(make_email, settings):
+def test_the_purge_reads_only_keys(make_email, settings):
     settings.EMAIL_RETENTION = timedelta(days=1)
     old = make_email(status="sent", queued_at=Now() - timedelta(days=7))
     old.attachments.create(name="a", content=b"a")

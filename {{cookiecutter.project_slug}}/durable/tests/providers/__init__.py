@@ -1,4 +1,4 @@
-"""What an email provider expects, answers and reports, in its own wire format."""
+"""Requests, responses and reports of the email providers, in their own wire formats."""
 
 import pkgutil
 from collections.abc import Callable
@@ -18,10 +18,10 @@ class Mail:
     Args:
         to: the recipient, with or without a name.
         subject: the subject.
-        text: the body for those who read text.
-        html: the body as a page.
-        key: what names the message in the request: an idempotency key or a message id of the
-            sender's, or "" where the provider takes none.
+        text: the plain-text body.
+        html: the HTML body.
+        key: the sender's name for the message, an idempotency key or a message id, or "" if the
+            provider accepts none.
     """
 
     to: str
@@ -37,7 +37,7 @@ class Report:
 
     Args:
         body: the body of the POST request.
-        headers: what comes with it, Content-Type included.
+        headers: its headers, Content-Type included.
     """
 
     body: bytes
@@ -53,25 +53,25 @@ class Provider:
         webhook: EMAIL_WEBHOOK, or None if the provider sends no reports.
         environment: the variables that production needs.
         anymail: what config/settings/email.py makes of them.
-        local: the settings that lead to the server at a URL instead of the provider, and wait so
-            many seconds for it.
+        local: the settings that lead to the server at a URL instead of the provider, and a time-out
+            in seconds.
         read: returns the mail in a request; asserts the path and the key of the service.
-        accept: answers that a mail was accepted.
-        message_id: by which the provider names the mail that it accepted: in its answer or, if
-            the sender gave the name, in the request.
-        refuse: answers that a mail is refused for good.
-        rejects: further answers that say that the mail was not taken, each with a word for a
-            test's name, such as "a suppressed recipient" or "an error with status 200".
-        passes: answers that mean "later", since they pass, or wait until the account is in order,
-            each with a word for a test's name. The mail stays queued.
-        had: answers that the provider has had the mail before, which counts as success, or None.
-        only_status: whether a successful answer has no content that could be garbage.
+        accept: a response that accepts a mail.
+        message_id: the provider's id of an accepted mail: from its response or, if the sender gave
+            the id, from the request.
+        refuse: a response that refuses a mail for good.
+        rejects: further such responses, by a name for a test, such as "a suppressed recipient" or
+            "an error with status 200".
+        temporary: responses that mean "later", by a name for a test: the error passes, or the
+            account is not in order. The mail stays queued.
+        duplicate: a response that the provider has accepted the mail before, or None.
+        status_only: whether a successful response has no content that could be unreadable.
         delivered, hard_bounce: reports about a message id.
         complained: the same, or None if the provider reports no complaints.
-        soft_bounce: reports that a mail was given up though the address may be good, or None.
-        put_off: reports that the provider will try again, or None.
-        forged: returns reports like `delivered`, unsigned, signed with another secret, or changed
-            after they were signed, each with a word for a test's name.
+        soft_bounce: reports a mail that was not delivered to an address that may be good, or None.
+        deferred: reports that the provider will try again, or None.
+        forged: reports like `delivered`, by a name for a test: unsigned, signed with another
+            secret, or changed after signing.
     """
 
     backend: str
@@ -84,18 +84,18 @@ class Provider:
     message_id: Callable[[Mail], str]
     refuse: Callable[[], Response]
     rejects: dict[str, Callable[[], Response]] = field(default_factory=dict)
-    passes: dict[str, Callable[[], Response]] = field(default_factory=dict)
-    had: Callable[[], Response] | None = None
-    only_status: bool = False
+    temporary: dict[str, Callable[[], Response]] = field(default_factory=dict)
+    duplicate: Callable[[], Response] | None = None
+    status_only: bool = False
     delivered: Callable[[str], Report] | None = None
     hard_bounce: Callable[[str], Report] | None = None
     soft_bounce: Callable[[str], Report] | None = None
-    put_off: Callable[[str], Report] | None = None
+    deferred: Callable[[str], Report] | None = None
     complained: Callable[[str], Report] | None = None
     forged: Callable[[str], dict[str, Report]] | None = None
 
 
-def find() -> dict[str, Provider]:
-    """Return the provider of this project by its name; before rendering, all of them."""
+def load_providers() -> dict[str, Provider]:
+    """Return all providers by name; after rendering, there is one."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
     return {name: import_module(f"{__name__}.{name}").PROVIDER for name in names}

@@ -115,7 +115,7 @@ def report(content: dict[str, Any], secret: str | None = SECRET) -> Report:
     return Report(json.dumps(notification).encode(), headers)
 
 
-def said(kind: str, message_id: str, **details: Any) -> dict[str, Any]:
+def notification_of(kind: str, message_id: str, **details: Any) -> dict[str, Any]:
     return {
         "notificationType": kind,
         "mail": {
@@ -134,7 +134,7 @@ def said(kind: str, message_id: str, **details: Any) -> dict[str, Any]:
 
 
 def delivery(message_id: str) -> dict[str, Any]:
-    return said(
+    return notification_of(
         "Delivery",
         message_id,
         recipients=[RECIPIENT],
@@ -146,7 +146,7 @@ def delivery(message_id: str) -> dict[str, Any]:
 
 def bounce(kind: str, subtype: str, status: str, diagnosis: str) -> Any:
     return lambda message_id: report(
-        said(
+        notification_of(
             "Bounce",
             message_id,
             feedbackId="0107019ca5d3f8a2-1c4e7b90-5d26-4e83-8f1b-a9c3d7e06452-000000",
@@ -166,7 +166,7 @@ def bounce(kind: str, subtype: str, status: str, diagnosis: str) -> Any:
 
 def complained(message_id: str) -> Report:
     return report(
-        said(
+        notification_of(
             "Complaint",
             message_id,
             feedbackId="0107019ca5d4a6b7-8e2f1d35-0c79-4b6a-92e4-f5b8c1d30a76-000000",
@@ -217,7 +217,7 @@ PROVIDER = Provider(
         "an invalid request": reject_request,
         "a domain that is not verified": reject_domain,
     },
-    passes={
+    temporary={
         "a bad key": bad_key,
         "a used-up quota": account("ThrottlingException", "Daily message quota exceeded."),
         "a limit": account("LimitExceededException", "There are too many of these."),

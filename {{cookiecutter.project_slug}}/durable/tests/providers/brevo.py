@@ -36,7 +36,7 @@ def refuse() -> Response:
     return answer(400, code="invalid_parameter", message="email is not valid in to")
 
 
-def turn_away() -> Response:
+def not_activated() -> Response:
     return answer(
         403,
         code="permission_denied",
@@ -44,7 +44,7 @@ def turn_away() -> Response:
     )
 
 
-def had() -> Response:
+def duplicate() -> Response:
     return answer(400, code="duplicate_parameter", message="The idempotencyKey was used before")
 
 
@@ -90,12 +90,12 @@ PROVIDER = Provider(
     accept=accept,
     message_id=lambda _mail: MESSAGE_ID,
     refuse=refuse,
-    passes={"an account that is not activated": turn_away},
-    had=had,
+    temporary={"an account that is not activated": not_activated},
+    duplicate=duplicate,
     delivered=reports("delivered"),
     hard_bounce=reports("hard_bounce", reason="550 5.1.1 no such user here"),
     soft_bounce=reports("soft_bounce", reason="452 4.2.2 the mailbox is full"),
-    put_off=reports("deferred", reason="451 4.7.1 greylisted, come back later"),
+    deferred=reports("deferred", reason="451 4.7.1 greylisted, come back later"),
     complained=reports("spam"),
     forged=lambda message_id: {
         "without a secret": report(event("delivered", message_id), None),

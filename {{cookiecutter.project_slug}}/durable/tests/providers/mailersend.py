@@ -127,7 +127,7 @@ PROVIDER = Provider(
     message_id=lambda _mail: MESSAGE_ID,
     refuse=refuse,
     rejects={"a suppressed recipient": reject_suppressed},
-    passes={"maintenance": maintenance},
+    temporary={"maintenance": maintenance},
     delivered=reports("delivered"),
     hard_bounce=reports(
         "hard_bounced",
@@ -138,7 +138,7 @@ PROVIDER = Provider(
     soft_bounce=reports(
         "soft_bounced", bounce_reason="The mailbox is full", bounce_code=452, bounce_type="soft"
     ),
-    put_off=reports("deferred"),
+    deferred=reports("deferred"),
     complained=reports("spam_complaints"),
     forged=forged,
 )

@@ -161,7 +161,7 @@ PROVIDER = Provider(
     delivered=lambda message_id: report(delivery(message_id)),
     hard_bounce=failure("permanent", "bounce", code=550, message="5.1.1 no such user here"),
     soft_bounce=failure("permanent", "old", code=602, message="Too old", **{"attempt-no": 8}),
-    put_off=failure("temporary", "generic", code=451, message="busy", **{"retry-seconds": 600}),
+    deferred=failure("temporary", "generic", code=451, message="busy", **{"retry-seconds": 600}),
     complained=lambda message_id: report(event("complained", message_id)),
     forged=forged,
 )

@@ -154,7 +154,7 @@ PROVIDER = Provider(
     delivered=lambda message_id: report(delivery(message_id)),
     hard_bounce=bounce("user unknown", "recipient", hard=True),
     soft_bounce=bounce("quota exceeded", "recipient", hard=False),
-    put_off=bounce("greylisted", "domain", hard=False),
+    deferred=bounce("greylisted", "domain", hard=False),
     complained=lambda message_id: report(event("spam", 1772362800, message_id, source="JMRPP")),
     forged=lambda message_id: {
         "without a secret": report(delivery(message_id), None),

@@ -43,7 +43,7 @@ def answer(status: int, **content: Any) -> Response:
 
 
 def event(kind: str, message_id: str, number: int, **details: Any) -> bytes:
-    said = {
+    raw = {
         "event": kind,
         "timestamp": 1772359200 + number,
         "sending_stream": "transactional",
@@ -53,7 +53,7 @@ def event(kind: str, message_id: str, number: int, **details: Any) -> bytes:
         "event_id": f"7e4d0c92-1d7f-11f1-8b3e-0a58a9feac{number:02}",
         **details,
     }
-    return json.dumps({"events": [said]}).encode()
+    return json.dumps({"events": [raw]}).encode()
 
 
 def delivery(message_id: str) -> bytes:
@@ -86,7 +86,7 @@ def soft_bounce(message_id: str) -> Report:
     )
 
 
-def put_off(message_id: str) -> Report:
+def deferred(message_id: str) -> Report:
     return report(
         event(
             "soft bounce",
@@ -129,7 +129,7 @@ PROVIDER = Provider(
     delivered=lambda message_id: report(delivery(message_id)),
     hard_bounce=hard_bounce,
     soft_bounce=soft_bounce,
-    put_off=put_off,
+    deferred=deferred,
     complained=lambda message_id: report(event("spam", message_id, 6)),
     forged=forge,
 )

@@ -33,13 +33,13 @@ def read(request: Request) -> Mail:
     )
 
 
-def take(status: str, **more: str | None) -> Any:
-    said = {"email": RECIPIENT, "status": status, "_id": MESSAGE_ID, "reject_reason": None, **more}
-    return lambda: answer(200, [said])
+def respond(status: str, **more: str | None) -> Any:
+    raw = {"email": RECIPIENT, "status": status, "_id": MESSAGE_ID, "reject_reason": None, **more}
+    return lambda: answer(200, [raw])
 
 
 def refuse() -> Response:
-    # Version 1.0 of the API answers with 500 whatever is wrong.
+    # Version 1.0 of the API responds to every error with 500.
     return answer(
         500,
         {
@@ -53,9 +53,9 @@ def refuse() -> Response:
 
 
 def reject_as_unprocessable() -> Response:
-    # Version 1.1 says the same with an HTTP status of its own.
-    said = {"status": "error", "code": -2, "name": "ValidationError", "message": "Invalid input"}
-    return answer(422, said)
+    # Version 1.1 has an HTTP status for it.
+    raw = {"status": "error", "code": -2, "name": "ValidationError", "message": "Invalid input"}
+    return answer(422, raw)
 
 
 def wrong(name: str, code: int, message: str) -> Any:
@@ -67,7 +67,7 @@ def answer(status: int, content: Any) -> Response:
 
 
 def event(kind: str, message_id: str, state: str, **details: Any) -> dict[str, str]:
-    said = {
+    raw = {
         "event": kind,
         "_id": message_id,
         "ts": 1772359205,
@@ -90,16 +90,16 @@ def event(kind: str, message_id: str, state: str, **details: Any) -> dict[str, s
             **details,
         },
     }
-    return {"mandrill_events": json.dumps([said])}
+    return {"mandrill_events": json.dumps([raw])}
 
 
 def delivery(message_id: str) -> dict[str, str]:
     return event("delivered", message_id, "delivered")
 
 
-def bounce(kind: str, state: str, description: str, said: str) -> Any:
+def bounce(kind: str, state: str, description: str, reply: str) -> Any:
     return lambda message_id: report(
-        event(kind, message_id, state, bounce_description=description, bgtools_code=10, diag=said)
+        event(kind, message_id, state, bounce_description=description, bgtools_code=10, diag=reply)
     )
 
 
@@ -125,7 +125,7 @@ def forge(message_id: str) -> dict[str, Report]:
     another = sign(event("open", message_id, "sent"), WEBHOOK_KEY)
     return {
         "unsigned": unsigned,
-        # This key signs what Mandrill sends to try a webhook out, so everybody knows it.
+        # This key signs the calls that test a webhook: it is public.
         "signed with the key for tests": report(form, "test-webhook"),
         "changed after signing": report(form, signature=another),
     }
@@ -138,15 +138,15 @@ PROVIDER = Provider(
     anymail=SETTINGS,
     local=lambda url, seconds: {"MANDRILL_API_URL": url, "REQUESTS_TIMEOUT": seconds},
     read=read,
-    accept=take("sent"),
+    accept=respond("sent"),
     message_id=lambda _mail: MESSAGE_ID,
     refuse=refuse,
     rejects={
         "a validation error with status 422": reject_as_unprocessable,
-        "an address on the denylist": take("rejected", reject_reason="hard-bounce"),
-        "an invalid address": take("invalid"),
+        "an address on the denylist": respond("rejected", reject_reason="hard-bounce"),
+        "an invalid address": respond("invalid"),
     },
-    passes={
+    temporary={
         "a bad key": wrong("Invalid_Key", -1, "Invalid API key"),
         "an unpaid account": wrong("PaymentRequired", 10, "The account has to be paid first."),
         "a general error": wrong("GeneralError", -99, "Something unexpected went wrong."),
@@ -156,7 +156,7 @@ PROVIDER = Provider(
         "hard_bounce", "bounced", "bad_mailbox", "smtp;550 5.1.1 Recipient address rejected"
     ),
     soft_bounce=bounce("soft_bounce", "soft-bounced", "mailbox_full", "smtp;552 5.2.2 Over quota"),
-    put_off=bounce("deferral", "deferred", "general", "smtp;451 4.3.5 Please try again later"),
+    deferred=bounce("deferral", "deferred", "general", "smtp;451 4.3.5 Please try again later"),
     complained=lambda message_id: report(event("spam", message_id, "spam")),
     forged=forge,
 )

@@ -129,7 +129,7 @@ def delivery(message_id: str) -> dict[str, Any]:
     )
 
 
-def put_off(message_id: str) -> Report:
+def deferred(message_id: str) -> Report:
     return report(
         event(
             "MessageDelayed",
@@ -164,7 +164,7 @@ def forged(message_id: str) -> dict[str, Report]:
         "unsigned": Report(signed.body, {"Content-Type": "application/json"}),
         "signed with another key": report(delivery(message_id), another),
         "changed after signing": Report(signed.body.replace(b"Sent", b"Held"), signed.headers),
-        "with a signature that is none": Report(
+        "with a malformed signature": Report(
             signed.body, {**signed.headers, "X-Postal-Signature": "sesame"}
         ),
     }
@@ -192,9 +192,9 @@ PROVIDER = Provider(
         "an error with status 200": reject_sender,
         "a parameter error with status 200": reject_parameter,
     },
-    passes={"a bad key": bad_key, "a suspended server": suspended, "no access": no_access},
+    temporary={"a bad key": bad_key, "a suspended server": suspended, "no access": no_access},
     delivered=lambda message_id: report(delivery(message_id)),
     hard_bounce=hard_bounce,
-    put_off=put_off,
+    deferred=deferred,
     forged=forged,
 )

@@ -117,7 +117,7 @@ PROVIDER = Provider(
     message_id=lambda _mail: MESSAGE_ID,
     refuse=refuse,
     rejects={"an inactive recipient": reject_inactive},
-    passes={
+    temporary={
         "no credit": lambda: answer(
             422, ErrorCode=405, Message="You've run out of credits, so you can't send."
         ),
@@ -126,7 +126,7 @@ PROVIDER = Provider(
     delivered=lambda message_id: report(delivery(message_id)),
     hard_bounce=bounce("HardBounce", 1, 4323372036854775807),
     soft_bounce=bounce("SoftBounce", 4096, 4323372036854775808),
-    put_off=bounce("Transient", 2, 4323372036854775809),
+    deferred=bounce("Transient", 2, 4323372036854775809),
     complained=complained,
     forged=lambda message_id: {
         "without a secret": report(delivery(message_id), None),

@@ -14,7 +14,7 @@ from durable.tests.providers import RECIPIENT, Mail, Provider, Report
 KEY = "re_5Tq8vXcN_sending"
 SECRET = "whsec_" + base64.b64encode(b"sesame for resend's webhook").decode()
 MESSAGE_ID = "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"
-PUSHED_BACK = 600  # seconds; Svix's own libraries allow five minutes
+TOO_OLD = 600  # seconds; Svix's own libraries allow five minutes
 
 
 def read(request: Request) -> Mail:
@@ -126,7 +126,7 @@ PROVIDER = Provider(
     message_id=lambda _mail: MESSAGE_ID,
     refuse=refuse,
     rejects={"a domain that is not verified": reject_domain},
-    passes={
+    temporary={
         "a bad key": wrong(403, "invalid_api_key", "API key is invalid."),
         "the first request under way": wrong(
             409,
@@ -134,7 +134,7 @@ PROVIDER = Provider(
             "Another request with this idempotency key is being processed.",
         ),
     },
-    had=wrong(
+    duplicate=wrong(
         409,
         "invalid_idempotent_request",
         "This idempotency key was used with another request body.",
@@ -150,14 +150,14 @@ PROVIDER = Provider(
         "MailboxFull",
         "The recipient's email provider sent a bounce message because the inbox was full.",
     ),
-    put_off=lambda message_id: report(event("email.delivery_delayed", message_id)),
+    deferred=lambda message_id: report(event("email.delivery_delayed", message_id)),
     complained=lambda message_id: report(event("email.complained", message_id)),
     forged=lambda message_id: {
         "unsigned": unsigned(message_id),
         "signed with another secret": report(
             event("email.delivered", message_id), "whsec_" + base64.b64encode(b"guess").decode()
         ),
-        "changed after it was signed": changed(message_id),
-        "too old": report(event("email.delivered", message_id), age=PUSHED_BACK),
+        "changed after signing": changed(message_id),
+        "too old": report(event("email.delivered", message_id), age=TOO_OLD),
     },
 )

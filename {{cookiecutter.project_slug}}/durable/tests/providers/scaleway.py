@@ -89,7 +89,7 @@ PROVIDER = Provider(
     accept=accept,
     message_id=lambda _mail: MESSAGE_ID,
     refuse=refuse,
-    passes={
+    temporary={
         "a quota that is used up": lambda: answer(
             403, type="quotas_exceeded", message="quota(s) exceeded for this resource"
         )

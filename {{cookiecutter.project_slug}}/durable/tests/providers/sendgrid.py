@@ -98,21 +98,21 @@ def bounce(kind: str, status: str, reason: str, classification: str) -> Any:
     )
 
 
-def put_off(message_id: str) -> Report:
+def deferred(message_id: str) -> Report:
     return report(event("deferred", message_id, attempt="5", response="451 4.7.1 try again later"))
 
 
 def forged(message_id: str) -> dict[str, Report]:
-    true = report(delivery(message_id))
-    without = {name: true.headers[name] for name in ("Content-Type", TIMESTAMP)}
-    changed = true.body.replace(b'"delivered"', b'"spamreport"')
-    later = str(int(true.headers[TIMESTAMP]) + 1)
+    signed = report(delivery(message_id))
+    without = {name: signed.headers[name] for name in ("Content-Type", TIMESTAMP)}
+    changed = signed.body.replace(b'"delivered"', b'"spamreport"')
+    later = str(int(signed.headers[TIMESTAMP]) + 1)
     return {
-        "unsigned": Report(true.body, without),
+        "unsigned": Report(signed.body, without),
         "signed with another key": report(delivery(message_id), STRANGER),
-        "with a signature that is none": Report(true.body, {**true.headers, SIGNATURE: "guess"}),
-        "changed after it was signed": Report(changed, true.headers),
-        "with another time": Report(true.body, {**true.headers, TIMESTAMP: later}),
+        "with a malformed signature": Report(signed.body, {**signed.headers, SIGNATURE: "guess"}),
+        "changed after signing": Report(changed, signed.headers),
+        "with another time": Report(signed.body, {**signed.headers, TIMESTAMP: later}),
     }
 
 
@@ -132,11 +132,11 @@ PROVIDER = Provider(
     accept=accept,
     message_id=lambda mail: mail.key,
     refuse=refuse,
-    only_status=True,
+    status_only=True,
     delivered=lambda message_id: report(delivery(message_id)),
     hard_bounce=bounce("bounce", "5.1.1", "550 5.1.1 unknown user", "Invalid Address"),
     soft_bounce=bounce("blocked", "4.7.1", "421 4.7.1 too many messages", "Reputation"),
-    put_off=put_off,
+    deferred=deferred,
     complained=lambda message_id: report(event("spamreport", message_id)),
     forged=forged,
 )

@@ -167,11 +167,11 @@ PROVIDER = Provider(
         "a rejected recipient with status 200": reject_recipient,
         "no valid recipient": reject_all_recipients,
     },
-    passes={"a used-up limit": limited},
+    temporary={"a used-up limit": limited},
     delivered=lambda transmission: report(delivery(transmission)),
     hard_bounce=failure("bounce", "92356927693813852", "10", "550", "550 5.1.1 unknown user"),
     soft_bounce=failure("bounce", "92356927693813853", "22", "552", "552 5.2.2 mailbox full"),
-    put_off=failure("delay", "92356927693813854", "70", "451", "451 4.3.0 try again later"),
+    deferred=failure("delay", "92356927693813854", "70", "451", "451 4.3.0 try again later"),
     complained=complained,
     forged=lambda transmission: {
         "without a secret": report(delivery(transmission), None),

@@ -58,7 +58,7 @@ def reject_unavailable() -> Response:
     )
 
 
-def had() -> Response:
+def duplicate() -> Response:
     return answer(400, status="error", code=1573, message="Duplicate idempotence_key.")
 
 
@@ -102,18 +102,18 @@ def delivery(message_id: str) -> dict[str, Any]:
 
 
 def forged(message_id: str) -> dict[str, Report]:
-    true = report(delivery(message_id))
-    auth = json.loads(true.body)["auth"].encode()
+    signed = report(delivery(message_id))
+    auth = json.loads(signed.body)["auth"].encode()
     changes = {
         "without a signature": (b'"auth":"' + auth + b'",', b""),
         "with an empty signature": (auth, b""),
-        "with a signature that is none": (auth, b"guess"),
-        "changed after it was signed": (b'"delivered"', b'"spam"'),
+        "with a malformed signature": (auth, b"guess"),
+        "changed after signing": (b'"delivered"', b'"spam"'),
     }
     return {
         "signed with another key": report(delivery(message_id), "guess"),
         **{
-            word: Report(true.body.replace(*change), true.headers)
+            word: Report(signed.body.replace(*change), signed.headers)
             for word, change in changes.items()
         },
     }
@@ -136,7 +136,7 @@ PROVIDER = Provider(
         "an unsubscribed recipient": reject_unsubscribed,
         "an unavailable recipient with status 200": reject_unavailable,
     },
-    had=had,
+    duplicate=duplicate,
     delivered=lambda message_id: report(delivery(message_id)),
     hard_bounce=lambda message_id: report(
         event("hard_bounced", message_id, "err_user_unknown", "550 5.1.1 unknown user")
@@ -144,7 +144,7 @@ PROVIDER = Provider(
     soft_bounce=lambda message_id: report(
         event("hard_bounced", message_id, "err_mailbox_full", "552 5.2.2 mailbox is full")
     ),
-    put_off=lambda message_id: report(
+    deferred=lambda message_id: report(
         event("soft_bounced", message_id, "err_will_retry", "451 4.7.1 try again later")
     ),
     complained=lambda message_id: report(event("spam", message_id, "ok_fbl")),
