@@ -301,7 +301,7 @@ def test_the_admin_shows_a_mail_and_sends_it_again(service: Service, visit: Visi
     preview = page.frame_locator("iframe.mail-preview")
     expect(preview.get_by_text("Thank you for your message")).to_be_visible()
     before = len(service.mailbox.messages)
-    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("button", name="Resend").click()
 
     service.run.wait_until(lambda: len(service.mailbox.messages) > before)
     assert service.mailbox.messages[-1]["To"] == "cleo@example.com"

@@ -204,7 +204,7 @@ class EmailAdmin(LargeTableAdmin):
             self.message_user(request, "Not canceled: it has left the queue.", messages.ERROR)
         return redirect("admin:mail_email_change", email.pk)
 
-    @admin.action(description="Send again", permissions=["change"])
+    @admin.action(description="Resend", permissions=["change"])
     def resend(self, request: HttpRequest, chosen: QuerySet[Email]) -> None:
         """Queue copies of the selected mails that are finished."""
         copies = [resend(email) for email in chosen.exclude(status__in=Email.UNFINISHED)]

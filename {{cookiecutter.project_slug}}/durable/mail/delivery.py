@@ -1,6 +1,5 @@
 """Delivers one mail: claims its row, hands the message to the provider, and writes the outcome."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -54,6 +53,9 @@ class Exhausted:
     reason: str
 
 
+Outcome = Sent | Suppressed | Retrying | Failed | Exhausted
+
+
 def deliver(email_id: str) -> timedelta | None:
     """Deliver a mail, unless it is not due or another worker holds it.
 
@@ -71,28 +73,16 @@ def deliver(email_id: str) -> timedelta | None:
     if email.crashes:
         email.record_crash()
     outcome = attempt(email)
-    reason = getattr(outcome, "reason", "")
-    name = type(outcome).__name__.lower()
-    logger.info("email_attempt_ended", outcome=name, attempt=email.attempts, detail=reason)
-    match outcome:
-        case Sent(message_id):
-            write(email.mark_sent, message_id)
-        case Suppressed():
-            write(email.mark_suppressed)
-        case Failed():
-            write(email.mark_failed, reason)
-        case Retrying(_, delay):
-            write(email.mark_retrying, reason, delay)
-            return delay
-        case Exhausted():
-            write(email.mark_failed, reason)
-            raise AttemptsExhaustedError(
-                f"{email.attempts} attempts to deliver {email.pk} failed: {reason}"
-            )
-    return None
+    held = retry_until_written(partial(write, email, outcome), conf.EMAIL_LEASE)
+    log_outcome(email, outcome, held=held)
+    if isinstance(outcome, Exhausted):
+        raise AttemptsExhaustedError(
+            f"{email.attempts} attempts to deliver {email.pk} failed: {outcome.reason}"
+        )
+    return outcome.delay if isinstance(outcome, Retrying) else None
 
 
-def attempt(email: Email) -> Sent | Suppressed | Retrying | Failed | Exhausted:
+def attempt(email: Email) -> Outcome:
     """Hand the mail to the provider, unless there is a reason not to."""
     if email.is_poison:
         return Exhausted(f"{email.crashes} workers in a row have died with this mail.")
@@ -116,7 +106,22 @@ def outcome_of(error: Exception, attempts: int) -> Retrying | Failed | Exhausted
     return Retrying(reason, retry_policy.delay_after(attempts))
 
 
-def write(mark: Callable[..., bool], *values: object) -> None:
-    """Write the outcome of a claimed mail, as soon as the database lets it."""
-    if not retry_until_written(partial(mark, *values), conf.EMAIL_LEASE):
-        logger.warning("email_lease_lost", outcome=mark.__name__)
+def write(email: Email, outcome: Outcome) -> bool:
+    """Write the outcome; return False if the lease has ended and another worker has claimed the mail."""
+    match outcome:
+        case Sent(message_id):
+            return email.mark_sent(message_id)
+        case Suppressed():
+            return email.mark_suppressed()
+        case Retrying(reason, delay):
+            return email.mark_retrying(reason, delay)
+        case Failed(reason) | Exhausted(reason):
+            return email.mark_failed(reason)
+
+
+def log_outcome(email: Email, outcome: Outcome, *, held: bool) -> None:
+    """Log the outcome, and whether the lease was held until it was written."""
+    name, detail = type(outcome).__name__.lower(), getattr(outcome, "reason", "")
+    logger.info("email_attempt_ended", outcome=name, attempt=email.attempts, detail=detail)
+    if not held:
+        logger.warning("email_lease_lost", outcome=name)

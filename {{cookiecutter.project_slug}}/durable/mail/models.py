@@ -203,7 +203,7 @@ class EmailEvent(models.Model):
         CRASHED = "crashed", "worker crashed"
         SUPPRESSED = "suppressed", "suppressed"
         CANCELED = "canceled", "canceled"
-        RESENT = "resent", "sent again"
+        RESENT = "resent", "resent"
         DELIVERED = "delivered", "delivered"
         BOUNCED = "bounced", "bounced"
         COMPLAINED = "complained", "complained"

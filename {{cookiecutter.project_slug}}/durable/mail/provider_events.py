@@ -45,10 +45,11 @@ def record_report(sender: Any, event: AnymailTrackingEvent, esp_name: str, **_: 
     kind = KINDS.get(event.event_type)
     if kind is None:
         return
-    log = logger.bind(provider=esp_name, report=kind)
     email = Email.objects.filter(message_id=event.message_id or None).first()
     if email is None:
-        log.warning("email_report_unknown", message_id=event.message_id)
+        logger.warning(
+            "email_report_unknown", provider=esp_name, report=kind, message_id=event.message_id
+        )
         # The account may be shared: another service's mail may have several recipients.
         if event.recipient and not getattr(sender, "reports_first_recipient", False):
             suppress(bare_address(event.recipient), event, sender)
@@ -57,7 +58,7 @@ def record_report(sender: Any, event: AnymailTrackingEvent, esp_name: str, **_: 
         new = email.apply_report(report_id(event, esp_name), kind, describe(event))
         if new:
             suppress(email.address, event, sender)
-    log.info("email_reported", email_id=str(email.pk), new=new)
+    logger.info("email_reported", provider=esp_name, report=kind, email_id=str(email.pk), new=new)
 
 
 def suppress(address: str, event: AnymailTrackingEvent, view: Any) -> None:

@@ -18,7 +18,7 @@ from durable.tasks.enqueue import queue_for
     name="mail.deliver_email",
     bind=True,
     max_retries=None,
-    no_replay='the mail itself has failed: use "Send again" on its page',
+    no_replay='the mail itself has failed: use "Resend" on its page',
 )
 def deliver_email(self: Task, email_id: str) -> None:
     """Deliver one mail; after a temporary error, try again later."""

@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
             name='EmailEvent',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('sent', 'accepted by the provider'), ('retrying', 'retrying'), ('failed', 'failed'), ('crashed', 'worker crashed'), ('suppressed', 'suppressed'), ('canceled', 'canceled'), ('resent', 'sent again'), ('delivered', 'delivered'), ('bounced', 'bounced'), ('complained', 'complained')], max_length=20)),
+                ('kind', models.CharField(choices=[('sent', 'accepted by the provider'), ('retrying', 'retrying'), ('failed', 'failed'), ('crashed', 'worker crashed'), ('suppressed', 'suppressed'), ('canceled', 'canceled'), ('resent', 'resent'), ('delivered', 'delivered'), ('bounced', 'bounced'), ('complained', 'complained')], max_length=20)),
                 ('attempt', models.PositiveIntegerField(blank=True, null=True)),
                 ('detail', models.TextField(blank=True)),
                 ('happened_at', models.DateTimeField(auto_now_add=True)),

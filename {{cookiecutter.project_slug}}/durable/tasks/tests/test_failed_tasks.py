@@ -49,7 +49,7 @@ def test_a_second_replay_is_the_first(fail):
         ({"name": "gone.task"}, "there is no task of this name"),
         ({"kwargs": {"password": "********"}}, "a secret among its arguments was not stored"),
         ({"options": {"chain": [{"kwargs": {"token": "********"}}]}}, "was not stored"),
-        ({"name": "mail.deliver_email"}, 'use "Send again"'),
+        ({"name": "mail.deliver_email"}, 'use "Resend"'),
     ],
     ids=["unknown", "masked", "masked in what follows", "a mail"],
 )
