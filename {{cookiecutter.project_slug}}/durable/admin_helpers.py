@@ -1,4 +1,4 @@
-"""Lists in the admin of tables that grow."""
+"""Admin lists of large tables."""
 
 from contextlib import suppress
 
@@ -9,27 +9,26 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-MOST_COUNTED = 10_000  # rows, 100 pages: nobody turns more, and counting on reads the table
+MAX_COUNTED = 10_000  # rows, 100 pages; counting more would read the whole table
 
 
 class BoundedPaginator(Paginator):
-    """Counts MOST_COUNTED rows at the most.
+    """Counts at most MAX_COUNTED rows, and ends the list there.
 
-    Where there are more, the list says that there are so many and ends with them; what comes later is
-    found by a filter or a search. An action on all that were found is one on all of them nevertheless.
+    Use a filter or a search to find later rows. An action on all rows found still acts on all of them.
     """
 
     object_list: QuerySet
 
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[:MOST_COUNTED].count()
+        return self.object_list.order_by()[:MAX_COUNTED].count()
 
 
 class LargeTableAdmin(admin.ModelAdmin):
-    """A model with so many rows that no look at its list may read them all.
+    """The admin of a model with too many rows to read for one page.
 
-    So no `date_hierarchy`, and no filter by a field without choices: both look for what there is.
+    Do not use `date_hierarchy`, nor a filter by a field without choices: both read the whole table.
     """
 
     exact_search_fields: tuple[str, ...] = ()  # each with an index; tried before `search_fields`
@@ -39,7 +38,7 @@ class LargeTableAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
-        """Find what has just this in a field; only if nothing has, read the table for a part of one."""
+        """Search for a field that equals the term; read the table for a part of one only if none does."""
         whole = search_term.strip()
         for field in self.exact_search_fields if whole else ():
             with suppress(ValidationError):  # it is no UUID

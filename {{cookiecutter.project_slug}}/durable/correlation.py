@@ -1,11 +1,11 @@
-"""Which request something began with, through all tasks that follow from it."""
+"""The id of a request, carried to all tasks and mails that it causes."""
 
 import structlog
 
-LONGEST = 100  # characters; a request's headers may bring more than the rows take
+MAX_LENGTH = 100  # characters of the columns; a header may be longer
 
 
 def correlation_id() -> str:
-    """Return the id of the request that all this began with, or an empty string."""
+    """Return the id of the request that caused the running code, or an empty string."""
     context = structlog.contextvars.get_contextvars()
-    return str(context.get("correlation_id") or context.get("request_id") or "")[:LONGEST]
+    return str(context.get("correlation_id") or context.get("request_id") or "")[:MAX_LENGTH]

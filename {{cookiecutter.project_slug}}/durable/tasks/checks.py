@@ -1,4 +1,4 @@
-"""Checks that Django runs before it starts: `manage.py check --tag celery`."""
+"""System checks: `manage.py check --tag celery`. Django runs them before it starts."""
 
 import re
 import shlex
@@ -18,9 +18,9 @@ WORKER = re.compile(
 
 @register("celery")
 def check_workers(**_: Any) -> list[CheckMessage]:
-    """Compare the queues of config/queues.py with those that the Procfile's workers listen to.
+    """Compare the queues of config/queues.py with those of the workers in the Procfile.
 
-    Without a Procfile, as in an image that leaves it out, there is nothing to compare.
+    An image may lack the Procfile; then there is nothing to compare.
     """
     procfile = Path(settings.BASE_DIR, "Procfile")  # type: ignore[misc] # the plugin sees no imported name
     if not procfile.exists():
@@ -52,10 +52,10 @@ def check_workers(**_: Any) -> list[CheckMessage]:
 
 @register("celery")
 def check_cache(**_: Any) -> list[CheckMessage]:
-    """See to it that clearing the cache, which empties its whole database, empties no queue."""
+    """Check that clearing the cache, which empties its whole database, empties no queue."""
     try:
         broker = database_of(settings.CELERY_BROKER_URL)
-    except ValueError:  # of another kind, such as redis+socket://, which redis-py does not know
+    except ValueError:  # redis-py does not know the scheme
         return []
     locations = {
         alias: location
@@ -74,7 +74,7 @@ def check_cache(**_: Any) -> list[CheckMessage]:
 
 
 def queues_of(options: str) -> set[str]:
-    """Return the queues named by `-Q a,b` or `--queues a,b`, or nothing if there is no such option."""
+    """Return the queues of `-Q a,b` or `--queues a,b`, or nothing without such an option."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-Q", "--queues", default="")
     known, _ = parser.parse_known_args(shlex.split(options))
@@ -82,7 +82,7 @@ def queues_of(options: str) -> set[str]:
 
 
 def database_of(url: str) -> tuple[Any, ...]:
-    """Return which database of which Redis a URL leads to."""
+    """Return the host, port and database of a Redis URL."""
     parts = parse_url(url)  # type: ignore[no-untyped-call]
     host = parts.get("host", "localhost")
     place = parts.get("path") or (SAME_HOST.get(host, host), parts.get("port", 6379))
