@@ -40,6 +40,10 @@ class Conf:
     TASK_LEASE_MARGIN = Setting(timedelta(seconds=15))
     # Steps before and after the clock of the hard limit; part of the broker's visibility time-out.
     TASK_LIMIT_MARGIN = Setting(60)  # seconds
+    # During a release, workers of the old version wait for those of the new one before a durable task
+    # that they do not know, or whose arguments do not fit, fails.
+    RELEASE_WINDOW = Setting(timedelta(hours=1))
+    RELEASE_RETRY_DELAY = Setting(timedelta(seconds=60))  # a sweep publishes it then
     TASK_RETENTION = Setting(timedelta(days=7))  # done tasks: long enough to look back a week
     FAILED_TASK_RETENTION = Setting(timedelta(days=90))  # failed tasks: a quarter to replay them
 

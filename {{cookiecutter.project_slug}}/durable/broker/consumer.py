@@ -1,10 +1,13 @@
-"""The worker's consumer: it pauses while the broker answers and refuses commands."""
+"""The worker's consumer: it rejects odd messages, and pauses while the broker refuses commands."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from celery.worker import consumer
 
 from durable import heartbeat
+from durable.broker.messages import validate_task_message
 
 REFUSED_PAUSE = 1.0  # second between two attempts
 
@@ -15,6 +18,20 @@ class Consumer(consumer.Consumer):
     A replica after a failover and a Redis that is out of memory answer PING. So the worker connects
     at once, and Redis refuses it again when it declares its queues.
     """
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        """Return what handles a message; one that cannot be read is rejected, and stored as a failed task."""
+        handle = super().create_task_handler(*args, **options)
+
+        def on_task_received(message: Any) -> None:
+            try:
+                validate_task_message(message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, this message cannot be read
+                self.on_invalid_task(None, message, error)
+            else:
+                handle(message)
+
+        return on_task_received
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         super().on_connection_error_before_connected(exc)

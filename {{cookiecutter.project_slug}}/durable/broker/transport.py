@@ -12,14 +12,12 @@ from contextlib import contextmanager
 from queue import Empty
 from typing import Any
 
-import structlog
 from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import loads
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-logger = structlog.get_logger(__name__)
+from durable.broker.messages import parse_message
 
 # Keys: the lists in the order of polling, then kombu's `unacked` and `unacked_index`. Argument: the
 # time of receipt by the worker's clock, which kombu compares it with. The entry has kombu's form and
@@ -197,8 +195,7 @@ class Channel(redis.Channel):
         transport = self.connection
         transport.tracked_tag = bytes_to_str(tag) if tag else None
         try:
-            if message := parse_message(raw, queue):
-                transport._deliver(message, queue)
+            transport._deliver(parse_message(raw, queue), queue)
         finally:
             if transport.tracked_tag:
                 self.qos._remove_from_indices(transport.tracked_tag).execute()
@@ -215,14 +212,3 @@ class SentinelChannel(Channel, redis.SentinelChannel):
 
 class SentinelTransport(Transport, redis.SentinelTransport):
     Channel = SentinelChannel
-
-
-def parse_message(raw: bytes, queue: str) -> Any:
-    """Return a message, or log and drop one that is unreadable: the error would stop the worker."""
-    try:
-        message = loads(bytes_to_str(raw))
-        message["properties"]["delivery_tag"]
-    except (LookupError, RecursionError, TypeError, ValueError) as error:
-        logger.error("message_unreadable", queue=queue, bytes=len(raw), error=repr(error))  # noqa: TRY400 - the trace adds nothing
-        return None
-    return message

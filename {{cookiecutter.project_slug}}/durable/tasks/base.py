@@ -5,8 +5,10 @@ from functools import partial
 from typing import Any, ClassVar
 
 import structlog
+from celery import group
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Reject
+from celery.utils.functional import chunks as batches
 from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
@@ -15,11 +17,19 @@ from durable.broker.circuit import circuit
 from durable.conf import conf
 from durable.errors import BROKER_ERRORS, TRANSIENT_ERRORS
 from durable.tasks import canvas, crashes
-from durable.tasks.enqueue import enqueue, has_row
+from durable.tasks.enqueue import enqueue, has_row, queue_for
 from durable.tasks.execute import execute
 from durable.tasks.progress import save_progress
 from durable.tasks.redaction import message_reprs
-from durable.tasks.validation import delay_until, validate_arguments, validate_start
+from durable.tasks.validation import (
+    delay_until,
+    validate_arguments,
+    validate_declaration,
+    validate_options,
+    validate_result,
+    validate_start,
+    with_zone,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -50,9 +60,9 @@ class Task(DjangoTask):
     default_retry_delay = conf.TASK_RETRY_INITIAL_DELAY  # type: ignore[assignment] # fractions too
 
     def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a declaration that would be ignored; see durable/tasks/validation.py."""
         super().__init_subclass__(**options)
-        if vars(cls).get("durable") and "abstract" not in vars(cls):
-            raise TypeError(f"{cls.__name__}: use base=DurableTask instead of durable=True")
+        validate_declaration(cls)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task: from its row if its message names one, else with the message's arguments."""
@@ -61,11 +71,11 @@ class Task(DjangoTask):
         if request.called_directly or request.is_eager or getattr(request, "_protected", False):
             return super().__call__(*args, **kwargs)
         if has_row(request):
-            return execute(self, super().__call__)
+            return validate_result(self.name, execute(self, super().__call__))
         validate_arguments(self.name, args, kwargs)
         if crashes.is_redelivered(request):
             crashes.count_crash(self)
-        return super().__call__(*args, **kwargs)
+        return validate_result(self.name, super().__call__(*args, **kwargs))
 
     def apply_async(  # type: ignore[override] # Celery's own options pass through **options
         self,
@@ -93,7 +103,9 @@ class Task(DjangoTask):
             return self.AsyncResult(options["task_id"])  # `on_retry` queues the row again
         args, kwargs = args or (), kwargs or {}
         self.validate(args, kwargs, eta or countdown, options)
-        start: dict[str, Any] = {"countdown": countdown, "eta": eta}
+        if options.get("chord"):
+            options["ignore_result"] = False  # the chord's body is called with the results
+        start: dict[str, Any] = {"countdown": countdown, "eta": eta and with_zone(eta)}
         reprs = message_reprs(self.name, args, kwargs)
         with circuit.publishing():
             return super().apply_async(args, kwargs, **start, **reprs | options)
@@ -102,9 +114,26 @@ class Task(DjangoTask):
         self, args: Any, kwargs: Any, start: datetime | float | None, options: dict[str, Any]
     ) -> None:
         """Raise for a call that cannot succeed; see `apply_async`."""
+        validate_options(self, options)
         validate_arguments(self.name, args, kwargs)
         canvas.validate_links(self.name, durable=self.durable, options=options)
         validate_start(self, delay_until(start))
+
+    def map(self, it: Any) -> Any:
+        """Return Celery's `map` of this task, which goes to its queue and keeps results as it does."""
+        return self.like_this(super().map(it))
+
+    def starmap(self, it: Any) -> Any:
+        """Do as `map`, with Celery's `starmap`."""
+        return self.like_this(super().starmap(it))
+
+    def chunks(self, it: Any, n: int) -> Any:
+        """Return a group of `starmap`s of `n` calls each, as Celery's `chunks` becomes one."""
+        return group(self.starmap(part) for part in batches(iter(it), n))
+
+    def like_this(self, signature: Any) -> Any:
+        """Give a signature of Celery's built-in tasks the options of this task."""
+        return signature.set(queue=queue_for(self.name), ignore_result=bool(self.ignore_result))
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Publish after the current transaction commits; see `apply_async_on_commit`."""
@@ -217,6 +246,7 @@ class DurableTask(Task):
         if self.app.conf.task_always_eager or is_retry_of_row(self, options):
             return super().apply_async(args, kwargs, countdown, eta, **options)
         args, kwargs = args or (), kwargs or {}
+        validate_options(self, options)
         canvas.validate_links(self.name, durable=True, options=options)
         run = enqueue(self, args, kwargs, delay_until(eta or countdown), options)
         return self.AsyncResult(str(run.pk))
@@ -226,6 +256,10 @@ class DurableTask(Task):
     ) -> None:
         """Write the row now: it commits, or rolls back, with the current transaction."""
         self.apply_async(args, kwargs, **options)
+
+    def like_this(self, signature: Any) -> Any:
+        """Refuse `map`, `starmap` and `chunks`, where Celery calls the task as a function: without a row."""
+        raise TypeError(f"{self.name}: a durable task has no map, starmap or chunks: use a group")
 
     def replace(self, sig: Any) -> Any:
         """Refuse: see `Task.replace`."""

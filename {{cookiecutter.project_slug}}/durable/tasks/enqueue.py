@@ -66,8 +66,6 @@ def enqueue(
         TypeError: the arguments do not fit the task, or are no JSON.
         ValueError: the database cannot hold an argument, or a durable task cannot have an option.
     """
-    if options.get("expires") is not None or options.get("expire_seconds") is not None:
-        raise ValueError(f"{task.name}: a durable task does not expire: leave `expires` out")
     task.__header__(*args, **kwargs)
     stored_args, stored_kwargs = to_stored_arguments(task.name, args, kwargs)
     links = dump_json(f"{task.name}: links", canvas.stored_options(options))
@@ -76,7 +74,7 @@ def enqueue(
         "args": stored_args,
         "kwargs": stored_kwargs,
         "options": json.loads(links),
-        "queue": queue_for(task.name, **options),
+        "queue": queue_for(task.name, **{"queue": getattr(task, "queue", None), **options}),
         "next_attempt_at": Now() + delay,
         "correlation_id": correlation_id(),
     }

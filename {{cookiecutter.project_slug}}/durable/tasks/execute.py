@@ -2,11 +2,13 @@
 
 from contextvars import ContextVar
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
 
 from durable.conf import conf
 from durable.db import close_connections, retry_until_written
@@ -60,9 +62,11 @@ def execute(task: Any, call: Any) -> Any:
         Ignore: see `claim`; or the task itself raises it, and is done.
         PoisonTaskError: several workers in a row have died with it.
     """
+    _claimed.set(None)
     run = claim(task)
     task.request.args, task.request.kwargs = run.args, run.kwargs  # a retry may change them
     structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id)
+    postpone_if_arguments_do_not_fit(task, run)
     if run.is_poison:
         raise PoisonTaskError(f"{run.crashes} workers in a row have died with this task")
     try:
@@ -70,6 +74,25 @@ def execute(task: Any, call: Any) -> Any:
     except Ignore:  # Celery sends no signal
         mark_done(task, run)
         raise
+
+
+def postpone_if_arguments_do_not_fit(task: Any, run: TaskRun) -> None:
+    """Queue a row again whose arguments are of another version of the task, as during a release.
+
+    Raises:
+        Ignore: a worker of that version may come.
+        TypeError: none has come within RELEASE_WINDOW.
+    """
+    try:
+        task.__header__(*run.args, **run.kwargs)
+    except TypeError as error:
+        if run.first_failed_at and timezone.now() - run.first_failed_at > conf.RELEASE_WINDOW:
+            raise
+        logger.warning("task_postponed", task=task.name, task_id=str(run.pk), error=str(error))
+        retry_until_written(
+            partial(run.mark_retrying, conf.RELEASE_RETRY_DELAY, error), lease_of(task)
+        )
+        raise Ignore from error
 
 
 def lease_of(task: Any) -> timedelta:

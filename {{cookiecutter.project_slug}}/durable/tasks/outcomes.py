@@ -7,7 +7,7 @@
 | task_retry (crash)  | main       | `TaskRunQuerySet.requeue`             | queued, one crash more       |
 | task_failure        | pool, main | `failures.record_failure`             | failed                       |
 | task_internal_error | pool       | the same; nothing for an outage       | failed; claimed again later  |
-| task_unknown        | main       | the same                              | failed                       |
+| task_unknown        | main       | the same; a row is queued again first | failed; queued for an hour   |
 | task_rejected       | main       | the same                              | failed                       |
 | task_revoked        | main       | `enqueue.cancel`                      | failed (TaskRevokedError)    |
 
@@ -24,18 +24,19 @@ import structlog
 from celery import signals
 from celery.app.task import Context
 from celery.exceptions import WorkerLostError
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
 from durable import heartbeat
 from durable.broker.circuit import disable_circuit_breaker
 from durable.broker.connection import set_worker_broker_timeouts
+from durable.conf import conf
 from durable.db import close_connections, retry_until_written
 from durable.errors import TRANSIENT_ERRORS
 from durable.tasks import crashes
 from durable.tasks.base import FIRST_FAILED_AT
-from durable.tasks.enqueue import cancel, has_row, publish_or_log, queue_of, row_id
+from durable.tasks.enqueue import HEADER, cancel, has_row, publish_or_log, queue_of, row_id
 from durable.tasks.execute import claimed_run, lease_of, mark_done
 from durable.tasks.failures import links_of, record_failure
 from durable.tasks.models import TaskRun
@@ -156,10 +157,31 @@ def record_failure_of(  # noqa: PLR0917 - the arguments of Celery's signals
 def on_unknown_task(
     *, sender: Any = None, message: Any = None, name: str = "", **about: Any
 ) -> None:
-    """Store a message for a task that this worker does not know."""
+    """Store a message for a task that this worker does not know; a row waits for a newer worker."""
+    if message.headers.get(HEADER) and postpone_unknown(about["id"], name):
+        return
     error = LookupError(f"no task of this name is known to {sender.hostname}")
     args, kwargs = arguments_of(message)
     record_failure(about["id"], name, error, args, kwargs, worker=sender.hostname)
+
+
+def postpone_unknown(task_id: str, name: str) -> bool:
+    """Queue the row of an unknown task again, within RELEASE_WINDOW; return whether there was one."""
+    recent = Q(first_failed_at=None) | Q(first_failed_at__gt=Now() - conf.RELEASE_WINDOW)
+    waiting = TaskRun.objects.filter(recent, pk=row_id(task_id), status=TaskRun.Status.QUEUED)
+    try:
+        postponed = waiting.requeue(
+            next_attempt_at=Now() + conf.RELEASE_RETRY_DELAY,
+            first_failed_at=Coalesce("first_failed_at", Now()),
+        )
+    except DatabaseError as error:  # the row is still due, and a sweep publishes it
+        logger.warning("task_not_postponed", task=name, task_id=task_id, error=str(error))
+        return True
+    finally:
+        close_connections()
+    if postponed:
+        logger.warning("task_postponed", task=name, task_id=task_id, error="unknown to this worker")
+    return postponed
 
 
 @signals.task_rejected.connect
@@ -167,10 +189,10 @@ def on_rejected_message(
     *, message: Any = None, exc: BaseException | None = None, sender: Any = None, **_: Any
 ) -> None:
     """Store a message that Celery cannot turn into a task."""
-    headers = message.headers or {}
+    headers = message.headers if isinstance(message.headers, dict) else {}
     error = exc or ValueError("the message names no task")
-    task_id, name = str(headers.get("id") or ""), str(headers.get("task") or "unknown")
-    task_id = task_id or str(message.delivery_tag)
+    task_id = str(headers.get("id") or message.delivery_tag)
+    name = str(headers.get("task") or "unknown")
     record_failure(task_id, name, error, (), {}, worker=sender.hostname)
 
 
@@ -204,10 +226,10 @@ def on_revoked(*, request: Any, terminated: bool = False, **_: Any) -> None:
 
 
 @signals.celeryd_init.connect
-def on_worker_start(*, sender: str, conf: Any, **_: Any) -> None:
+def on_worker_start(*, sender: str, **signal: Any) -> None:
     """Start the heartbeat of a worker, which waits for its broker longer than a request may."""
     disable_circuit_breaker()
-    set_worker_broker_timeouts(conf)
+    set_worker_broker_timeouts(signal["conf"])
     heartbeat.start("worker", sender)
 
 

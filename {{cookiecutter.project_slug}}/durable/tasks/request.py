@@ -9,7 +9,6 @@ from celery.exceptions import InvalidTaskError
 from celery.worker import request
 from django.db import DatabaseError
 from django.db.models.functions import Now
-from kombu.exceptions import DecodeError
 
 from durable.db import close_connections
 from durable.tasks import crashes
@@ -31,7 +30,7 @@ class Request(request.Request):
         """
         try:
             super().__init__(*args, **options)
-        except (DecodeError, LookupError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever it is, this message cannot be read
             raise InvalidTaskError(f"{type(error).__name__}: {error}") from error
 
     def on_timeout(self, soft: bool, timeout: float) -> None:

@@ -1,10 +1,14 @@
 """What a call of a task may be given. A mistake is refused where it is made, not in a worker."""
 
+import inspect
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import NoneType
 from typing import Any
 
+from celery import current_app
 from celery.utils.time import maybe_make_aware
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -16,6 +20,87 @@ from durable.text import dump_json
 
 # Bytes of JSON. Redis holds every waiting message in memory; pass an id instead of what is larger.
 MAX_ARGUMENTS_SIZE = 256 * 1024
+MAX_DELAY = timedelta(
+    days=3650
+)  # ten years; a date beyond the year 9999 would break the transaction
+# Options of Celery that a durable task cannot keep: its message carries only the id of its row.
+NOT_DURABLE = {
+    "acks_late": "the row decides when it is done",
+    "compression": "its message is empty",
+    "exchange": "give a queue",
+    "expire_seconds": "it does not expire",
+    "expires": "it does not expire",
+    "priority": "give it a queue of its own",
+    "routing_key": "give a queue",
+}
+RETURNS_LATER = (
+    "returns before its work is done: call it from a plain function, as with asyncio.run"
+)
+
+
+def validate_declaration(task: type) -> None:
+    """Check the class that `@shared_task` makes.
+
+    Raises:
+        TypeError: its function is a coroutine or a generator, or an option does not fit a durable
+            task.
+    """
+    declared = vars(task)
+    if returns_later(declared.get("run")):
+        raise TypeError(
+            f"{declared.get('name') or task.__name__}: an async def or generator {RETURNS_LATER}"
+        )
+    if "abstract" in declared:
+        return
+    name = declared.get("name") or task.__name__
+    if declared.get("durable"):
+        raise TypeError(f"{name}: use base=DurableTask instead of durable=True")
+    if getattr(task, "durable", False):
+        validate_durable_options(name, declared)
+    validate_serializer(name, declared)
+
+
+def returns_later(function: Any) -> bool:
+    """Whether a call returns before the work is done; of a partial, the inner function decides."""
+    function = getattr(function, "__func__", function)  # Celery makes it a staticmethod
+    return (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    )
+
+
+def validate_result(task: str, result: Any) -> Any:
+    """Return what a task returned.
+
+    Raises:
+        TypeError: it is a coroutine or a generator, so nothing has run. A decorator may hide one.
+    """
+    if inspect.isawaitable(result) or isinstance(result, (AsyncGenerator, Generator)):
+        if close := getattr(result, "close", None):
+            close()
+        raise TypeError(f"{task}: its function {RETURNS_LATER}")
+    return result
+
+
+def validate_options(task: Any, options: Mapping[str, Any]) -> None:
+    """Raise ValueError for an option of a call that would be ignored, or refused by every worker."""
+    if task.durable:
+        validate_durable_options(task.name, options)
+    validate_serializer(task.name, options)
+
+
+def validate_durable_options(task: str, options: Mapping[str, Any]) -> None:
+    """Raise ValueError for an option that a durable task cannot keep."""
+    for name, reason in NOT_DURABLE.items():
+        if options.get(name) is not None:
+            raise ValueError(f"{task}: a durable task has no `{name}`: {reason}")
+
+
+def validate_serializer(task: str, options: Mapping[str, Any]) -> None:
+    """Raise ValueError for a serializer that workers do not accept."""
+    if options.get("serializer") not in {None, "json"}:
+        raise ValueError(f"{task}: serializer {options['serializer']!r}: workers accept JSON only")
 
 
 def validate_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -32,7 +117,11 @@ def validate_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]
                 f"{task}: the argument {argument!r} is a {kind} instance: "
                 f"pass its id and load the {kind} inside the task"
             )
-    validate_size(task, json.dumps([args, kwargs], cls=DjangoJSONEncoder, default=repr))
+    try:
+        text = json.dumps([args, kwargs], cls=DjangoJSONEncoder, default=repr)
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"{task}: {error}: pass ids, texts and numbers") from None
+    validate_size(task, text)
 
 
 def validate_size(task: str, text: str) -> None:
@@ -61,15 +150,34 @@ def to_stored_arguments(
 
 
 def delay_until(start: datetime | float | None) -> timedelta:
-    """Return how long it is until a start.
+    """Return how long it is until a start; none for a time in the past.
 
     Args:
-        start: a time, or seconds from now, or None for now. As in Celery, a time without a zone is in
-            UTC.
+        start: a time, or seconds from now, or None for now; see `with_zone`.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it is NaN, infinite, or more than MAX_DELAY away.
     """
+    if isinstance(start, bool) or not isinstance(start, (datetime, int, float, NoneType)):
+        raise TypeError(f"a start of {start!r}: give a datetime as eta, or seconds as countdown")
     if isinstance(start, datetime):
-        return max(maybe_make_aware(start) - timezone.now(), timedelta(0))
-    return timedelta(seconds=start or 0)
+        delay = with_zone(start) - timezone.now()
+    elif not math.isfinite(start or 0) or abs(start or 0) > MAX_DELAY.total_seconds():
+        raise ValueError(f"a start in {start} seconds: the longest is {MAX_DELAY.days} days")
+    else:
+        delay = timedelta(seconds=start or 0)
+    if delay > MAX_DELAY:
+        raise ValueError(f"a start at {start}: the longest delay is {MAX_DELAY.days} days")
+    return max(delay, timedelta(0))
+
+
+def with_zone(start: datetime) -> datetime:
+    """Return a time with a zone; one without is in CELERY_TIMEZONE, as people write it.
+
+    A worker of Celery 5.7 would read it as UTC.
+    """
+    return maybe_make_aware(start, current_app.timezone, naive_as_utc=False)
 
 
 def validate_start(task: Any, delay: timedelta) -> None:

@@ -156,3 +156,35 @@ def plain_flaky(failures: int) -> None:
 def giving_up(self: Any, user_id: int, password: str) -> None:
     """A plain task that wants to come back, and may not."""
     self.retry(countdown=0)
+
+
+@shared_task(base=Task, name="tests.ignored")
+def ignored(_value: str) -> None:
+    """A plain task that leaves no trace."""
+
+
+def fail(text: list[int]) -> None:
+    """Fail with a text, given as code points: no message can hold it."""
+    raise ValueError("".join(map(chr, text)))
+
+
+durable_unprintable = shared_task(base=DurableTask, name="tests.durable_unprintable")(fail)
+plain_unprintable = shared_task(base=Task, name="tests.plain_unprintable")(fail)
+
+
+@shared_task(base=Task, name="tests.number")
+def number(value: int) -> int:
+    """A plain task that returns a number, and ignores its result like all."""
+    return value
+
+
+@shared_task(base=Task, name="tests.kept_number", ignore_result=False)
+def kept_number(value: int) -> int:
+    """A plain task that keeps its result."""
+    return value
+
+
+@shared_task(base=Task, name="tests.total")
+def total(values: list[int]) -> None:
+    """The body of a chord."""
+    record(str(sum(values)))

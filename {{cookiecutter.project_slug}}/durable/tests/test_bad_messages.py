@@ -1,12 +1,16 @@
 """Messages that this service did not write: nothing in them is run, and the worker lives on."""
 
+import base64
 import json
 import pickle
 import uuid
 
 import pytest
+import redis
 from celery import current_app
+from django.conf import settings
 
+from durable.broker import messages
 from durable.tasks.models import FailedTask
 from durable.testing.workers import CONCURRENCY, wait_until
 from durable.tests import probes
@@ -95,13 +99,77 @@ def test_messages_whose_links_have_another_shape_take_no_place_of_others():
         publish("[[], {}, [1]]", "application/json", **headers_of(str(uuid.uuid4())))
 
 
-def test_a_message_that_cannot_be_read_is_logged(worker):
-    publish("no json at all", "application/json", **headers_of("unreadable"))
+def test_a_message_that_cannot_be_decoded_is_a_failed_task():
+    task_id = str(uuid.uuid4())
 
-    wait_until(lambda: "Can't decode message body" in worker.output())
+    publish("no json at all", "application/json", **headers_of(task_id))
+
+    assert failed(task_id).error_type == "DecodeError"
 
 
 def test_a_message_that_names_no_task_is_a_dead_letter():
     publish('{"hello": "world"}', "application/json")
 
     wait_until(FailedTask.objects.filter(name="unknown").exists)
+
+
+ODD = [None, True, 7, -1.5, "x", "", [], ["x", "y"], {}, {"a": [1]}, "\ud800", "x" * 100_000]
+HEADERS = [*messages.HEADERS, "timelimit", "lang", "meth", "group_index", "task_run"]
+
+
+def push(message):
+    """Put a message into the queue, as another program might."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        queue = current_app.conf.task_default_queue
+        client.lpush(queue, json.dumps(message))
+
+
+def message_of(headers=None, properties=None):
+    """Return a message as Celery publishes it, with some headers and properties replaced."""
+    task_id = str(uuid.uuid4())
+    default = {
+        "correlation_id": task_id,
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": "default"},
+        "priority": 0,
+        "body_encoding": "base64",
+        "delivery_tag": str(uuid.uuid4()),
+    }
+    return {
+        "body": base64.b64encode(b'[["fuzz"], {}, {}]').decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": headers_of(task_id, "tests.ignored") | (headers or {}),
+        "properties": default | (properties or {}),
+    }
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_no_header_of_any_json_type_ends_the_worker(name):
+    for value in ODD:
+        push(message_of(headers={name: value}))
+
+
+@pytest.mark.parametrize("name", [*messages.PROPERTIES, "delivery_mode"])
+def test_no_property_of_any_json_type_ends_the_worker(name):
+    for value in ODD:
+        push(message_of(properties={name: value}))
+
+
+@pytest.mark.parametrize("name", messages.PARTS)
+def test_no_part_of_a_message_of_any_json_type_ends_the_worker(name):
+    for value in ODD:
+        push(message_of() | {name: value})
+
+
+def test_a_message_of_another_form_is_a_failed_task():
+    push([1, 2, 3])
+    push(message_of(properties={"body_encoding": ["x"]}))
+    odd = message_of(headers={"timelimit": ["x", "y"]})
+    push(odd)
+
+    letter = failed(odd["headers"]["id"])
+    assert letter.last_error == "InvalidTaskError: headers: timelimit is ['x', 'y']"
+    wait_until(lambda: FailedTask.objects.count() == 3)
+    assert FailedTask.objects.filter(last_error__contains="properties: body_encoding").exists()
+    assert FailedTask.objects.filter(last_error__contains="a list, not an object").exists()

@@ -1,14 +1,15 @@
 """What durable tasks promise, kept by a real worker, a real broker and a real database."""
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from celery import chain, current_app, group
+from celery import chain, chord, current_app, group
 from celery.exceptions import Ignore
 from django.db import transaction
 from django.db.models.functions import Now
 from django.urls import reverse
+from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from durable.tasks import enqueue
@@ -192,13 +193,6 @@ def test_a_start_months_away_can_be_taken_back():
     assert has_status(result, "failed")()
 
 
-def test_a_time_without_a_zone_is_utc_as_for_celery():
-    result = probes.durable.apply_async(("one",), eta=datetime(2100, 1, 1, 12))  # noqa: DTZ001
-
-    due = TaskRun.objects.get(pk=result.id).next_attempt_at
-    assert abs(due - datetime(2100, 1, 1, 12, tzinfo=UTC)) < timedelta(minutes=1)
-
-
 def test_a_task_that_wants_to_be_replaced_is_a_dead_letter(worker):
     result = probes.replaced.delay()
 
@@ -244,3 +238,51 @@ def test_a_secret_of_a_task_that_gives_up_is_told_nowhere(worker, admin_client, 
     assert [text for text in told if "sesame" in text] == []
     with pytest.raises(ValueError, match="was not stored"):
         replay(failed)
+
+
+def test_a_task_of_a_newer_version_waits_for_its_worker(worker):
+    unknown = TaskRun.objects.create(name="tests.of_tomorrow", queue="default")
+    renamed = TaskRun.objects.create(name="tests.durable", kwargs={"title": "new"}, queue="default")
+    for run in (unknown, renamed):
+        enqueue.publish(run)
+
+    wait_until(lambda: not TaskRun.objects.filter(first_failed_at=None).exists())
+
+    for run in (unknown, renamed):
+        run.refresh_from_db()
+        assert (run.status, run.next_attempt_at > timezone.now()) == ("queued", True)
+    TaskRun.objects.update(first_failed_at=Now() - timedelta(hours=2), next_attempt_at=Now())
+    assert requeue_stuck_runs() == 2
+    wait_until(lambda: FailedTask.objects.count() == 2)
+
+
+@pytest.mark.parametrize("text", ["half of a pair: \udcff", "NUL: \x00"])
+@pytest.mark.parametrize("task", [probes.durable_unprintable, probes.plain_unprintable])
+def test_an_error_that_the_database_cannot_hold_is_stored(worker, task, text):
+    task.delay([ord(character) for character in text])
+
+    wait_until(FailedTask.objects.exists)
+
+    failed = FailedTask.objects.get()
+    assert (failed.error_type, failed.attempts) == ("ValueError", 1)
+    assert failed.last_error.startswith("ValueError: ")
+
+
+def test_the_body_of_a_chord_of_ordinary_tasks_is_called(worker):
+    chord([probes.number.s(1), probes.number.s(2)])(probes.total.s())
+
+    wait_until(lambda: probes.ran() == ["3"])
+
+
+@pytest.mark.parametrize("many", ["map", "starmap", "chunks"])
+def test_the_results_of_many_calls_are_those_that_the_task_keeps(worker, many):
+    calls = {
+        "map": lambda task: task.map([1, 2]),
+        "starmap": lambda task: task.starmap([(1,), (2,)]),
+        "chunks": lambda task: task.chunks([(1,), (2,)], 2),
+    }[many]
+
+    kept = calls(probes.kept_number).apply_async().get(timeout=10)
+
+    assert kept == ([[1, 2]] if many == "chunks" else [1, 2])
+    assert TaskRun.objects.count() == 0
