@@ -129,7 +129,7 @@ class Task(DjangoTask):
 
     def chunks(self, it: Any, n: int) -> Any:
         """Return a group of `starmap`s of `n` calls each, as Celery's `chunks` becomes one."""
-        return group(self.starmap(part) for part in batches(iter(it), n))
+        return group([self.starmap(part) for part in batches(iter(it), n)])
 
     def like_this(self, signature: Any) -> Any:
         """Give a signature of Celery's built-in tasks the options of this task."""
