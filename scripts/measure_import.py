@@ -69,7 +69,7 @@ def bring(first: int, count: int) -> None:
     """Upload a file as the page does, and import it as a worker does."""
     from django.core.files.uploadedfile import UploadedFile  # noqa: PLC0415 - needs settings
 
-    from apps.reports import importing, services  # noqa: PLC0415 - the same
+    from apps.reports import importer, services  # noqa: PLC0415 - the same
     from apps.users.models import User  # noqa: PLC0415 - the same
 
     user, _made = User.objects.get_or_create(email="ann@example.com")
@@ -80,7 +80,7 @@ def bring(first: int, count: int) -> None:
         with measured(f"upload of {size / 1024**2:.1f} MiB"):
             upload = services.import_file(user, UploadedFile(file, "sales.csv", size=size))
     with measured(f"import of {count:,} lines"):
-        importing.run(str(upload.pk))
+        importer.run(str(upload.pk))
     upload.refresh_from_db()
     if upload.imported != count:
         sys.exit(f"{upload.imported:,} of {count:,} lines were imported: {upload.error}")

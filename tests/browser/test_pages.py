@@ -263,7 +263,7 @@ def test_a_running_import_is_canceled(visit: Visit, photograph: Photograph) -> N
     page.get_by_role("button", name="Cancel").click()
 
     expect(page.get_by_role("heading", name="Canceled")).to_be_visible()
-    expect(page.get_by_text("What was imported stays.")).to_be_visible()
+    expect(page.get_by_text("Imported sales stay.")).to_be_visible()
 
 
 def test_an_invitation_is_accepted_from_its_mail(service: Service, visit: Visit) -> None:

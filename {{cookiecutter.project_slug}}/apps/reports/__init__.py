@@ -1,1 +1,1 @@
-"""An example: long work, cut into pieces that survive whatever happens between two of them."""
+"""An example: long jobs in small steps, so that a crash repeats at most one step."""

@@ -1,4 +1,4 @@
-"""Sales, uploads and reports, for the staff to look at."""
+"""Sales, uploads and reports in the admin."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from durable.api import LargeTableAdmin
 
 
 class ReadOnlyAdmin(LargeTableAdmin):
-    """Rows that tasks write: nobody adds, edits or deletes one by hand."""
+    """Rows that only tasks write."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -5,6 +5,4 @@ class ReportsConfig(AppConfig):
     name = "apps.reports"
     verbose_name = "Reports"
     home = "reports:list"
-    summary = (
-        "Imports and reports that take minutes: with progress, cancel, and no line lost or twice."
-    )
+    summary = "Imports and reports that take minutes, with progress, cancel and safe restarts."

@@ -1,4 +1,4 @@
-"""What to import, and what to report on."""
+"""Forms for imports and reports."""
 
 from datetime import timedelta
 
@@ -6,13 +6,13 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.template.defaultfilters import filesizeformat
 
-from apps.reports.importing import COLUMNS
+from apps.reports.importer import COLUMNS
 from apps.reports.models import Report
 
-# Bytes, about a million lines. All of it passes through a web process and lies in the database until
-# it is imported; what is larger belongs into an object storage, with its key in the row.
-LARGEST_FILE = 50 * 1024 * 1024
-LONGEST_PERIOD = timedelta(days=366)  # a leap year; 53 parts
+# Bytes, about a million lines. The whole file passes through a web process and stays in the database
+# until it is imported. Put larger files into an object storage and their keys into rows.
+MAX_FILE_SIZE = 50 * 1024 * 1024
+MAX_PERIOD = timedelta(days=366)  # a leap year; 53 parts
 
 
 class UploadForm(forms.Form):
@@ -21,7 +21,7 @@ class UploadForm(forms.Form):
     file = forms.FileField(
         label="CSV file",
         help_text=(
-            f"UTF-8, at most {filesizeformat(LARGEST_FILE)}. The first line names the columns "
+            f"UTF-8, at most {filesizeformat(MAX_FILE_SIZE)}. The first line contains the columns "
             f"{', '.join(COLUMNS)}, in any order, separated by commas."
         ),
         widget=forms.FileInput({"accept": ".csv,text/csv"}),
@@ -29,18 +29,18 @@ class UploadForm(forms.Form):
     )
 
     def clean_file(self) -> UploadedFile:
-        """Refuse what is too large, and say what to do."""
+        """Reject files that are too large."""
         file: UploadedFile = self.cleaned_data["file"]
-        if file.size and file.size > LARGEST_FILE:
+        if file.size and file.size > MAX_FILE_SIZE:
             raise forms.ValidationError(
-                f"The file has {filesizeformat(file.size)}, and {filesizeformat(LARGEST_FILE)} are "
-                "taken: cut it into several, each with the first line."
+                f"The file has {filesizeformat(file.size)}; the limit is "
+                f"{filesizeformat(MAX_FILE_SIZE)}. Split it, and repeat the first line in each file."
             )
         return file
 
 
 class PeriodForm(forms.ModelForm):
-    """The days of a report."""
+    """The period of a report."""
 
     class Meta:
         model = Report
@@ -51,10 +51,10 @@ class PeriodForm(forms.ModelForm):
         }
 
     def clean(self) -> None:
-        """Refuse a period that ends before it begins, and one that is too long."""
+        """Reject a period that ends before it starts, or is too long."""
         super().clean()
         since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
         if since and until and until < since:
-            self.add_error("until", "The last day is before the first one.")
-        elif since and until and until - since >= LONGEST_PERIOD:
-            self.add_error("until", f"A report holds {LONGEST_PERIOD.days} days at the most.")
+            self.add_error("until", "The last day is before the first day.")
+        elif since and until and until - since >= MAX_PERIOD:
+            self.add_error("until", f"A report can include at most {MAX_PERIOD.days} days.")

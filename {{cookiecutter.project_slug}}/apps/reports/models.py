@@ -1,4 +1,4 @@
-"""Sales, the files that bring them, and the reports on them."""
+"""Models for sales, uploads and reports."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.db.models import Q, Sum
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from durable.api import Progress
 
@@ -24,21 +25,20 @@ MINUTE = 60  # seconds
 
 
 class Sale(models.Model):
-    """One sale, as another system knows it."""
+    """One sale, with its id in another system."""
 
-    # PostgreSQL keeps no NUL.
+    # PostgreSQL does not store NUL characters.
     external_id = models.CharField(max_length=100, validators=[ProhibitNullCharactersValidator()])
     sold_on = models.DateField()
     product = models.CharField(max_length=200, validators=[ProhibitNullCharactersValidator()])
     quantity = models.PositiveIntegerField()
     amount = models.DecimalField(max_digits=12, decimal_places=2)
-    # The upload that brought it. No foreign key: to delete an old upload would be to touch each of
-    # its sales.
+    # The upload. Not a foreign key: deleting an old upload would update all of its sales.
     source = models.UUIDField(null=True, editable=False)
 
     class Meta:
         ordering = ("-sold_on", "external_id")
-        # Here and not with the field, for which PostgreSQL gets a second index, for LIKE.
+        # Not `unique=True` on the field: on PostgreSQL that creates a second index, for LIKE.
         constraints = [models.UniqueConstraint(fields=["external_id"], name="reports_sales_once")]
         indexes = [models.Index(fields=["sold_on", "product"], name="reports_sales_by_day")]
 
@@ -47,21 +47,18 @@ class Sale(models.Model):
 
 
 class JobQuerySet(models.QuerySet[Row]):
-    """What can be asked of long work."""
-
     def visible_to(self, user: User) -> Self:
-        """Return the user's own, and to the staff what was made for all of them."""
+        """Return the user's own jobs and, for staff, those without a user."""
         return self.filter(Q(user=user) | Q(user=None) if user.is_staff else Q(user=user))
 
-    def under_way(self) -> Self:
-        """Return what somebody waits for."""
-        return self.filter(state__in=Job.UNDER_WAY)
+    def active(self) -> Self:
+        """Return jobs that are waiting or running."""
+        return self.filter(state__in=Job.ACTIVE)
 
-    def begin(self, pk: object) -> Row | None:
-        """Mark a job as running, and return it unless it has ended.
+    def start(self, pk: object) -> Row | None:
+        """Mark a job as running and return it, or None if it has ended.
 
-        One that failed without an error of its user's may begin again: whoever runs its task again
-        has mended what was wrong.
+        A job that failed by an internal error can start again, when its task is replayed.
         """
         waiting = Q(state=Job.State.WAITING) | Q(state=Job.State.FAILED, error="")
         self.filter(waiting, pk=pk).update(
@@ -69,16 +66,16 @@ class JobQuerySet(models.QuerySet[Row]):
         )
         return self.filter(pk=pk, state=Job.State.RUNNING).first()
 
-    def end(self, state: str, error: str = "") -> bool:
-        """Let what is under way end; return whether there was anything."""
-        return self.under_way().update(state=state, error=error, finished_at=Now()) > 0
+    def finish(self, state: str, error: str = "") -> bool:
+        """End active jobs; return whether there were any."""
+        return self.active().update(state=state, error=error, finished_at=Now()) > 0
 
 
 class Job(models.Model):
-    """Long work that somebody waits for.
+    """A long job of a user.
 
-    Who works on it writes only while it is RUNNING, by conditional UPDATEs. So whoever changes the
-    state cancels it: not a line is written after that.
+    Its task writes by conditional UPDATEs that need the state RUNNING. So changing the state cancels
+    the job: nothing is written after that.
     """
 
     class State(models.TextChoices):
@@ -88,12 +85,12 @@ class Job(models.Model):
         FAILED = "failed"
         CANCELED = "canceled"
 
-    UNDER_WAY = (State.WAITING, State.RUNNING)
+    ACTIVE = (State.WAITING, State.RUNNING)
 
-    # Also the id of its task: published twice, that is one row, and so runs once.
+    # Also the id of its task: publishing it twice creates one row, so it runs once.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     state = models.CharField(max_length=20, choices=State, default=State.WAITING)
-    error = models.TextField(blank=True, help_text="What its user can mend.")
+    error = models.TextField(blank=True, help_text="An error that the user can fix.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, editable=False)
     finished_at = models.DateTimeField(null=True, editable=False)
@@ -104,45 +101,45 @@ class Job(models.Model):
         abstract = True
 
     def get_absolute_url(self) -> str:
-        """Return where its page is."""
+        """Return the path of its page."""
         raise NotImplementedError
 
     @property
-    def is_under_way(self) -> bool:
-        """Whether there is something to wait for, and to cancel."""
-        return self.state in self.UNDER_WAY
+    def is_active(self) -> bool:
+        """Whether it is waiting or running, so that it can be canceled."""
+        return self.state in self.ACTIVE
 
     @property
     def percent(self) -> int:
-        """Share of the work that is done, 0 to 100."""
+        """The percentage done, 0 to 100."""
         return 100 if self.state == self.State.DONE else self.progress.percent
 
     @property
     def progress(self) -> Progress:
-        """How far it is, as the database knows it; the cache may know less."""
+        """The progress in the database; the cache may be older."""
         now = time.time()
         started = self.started_at.timestamp() if self.started_at else now
         return Progress(*self.measure(), "", started, now)
 
     @property
     def time_left(self) -> str:
-        """Time to the end at the pace so far, or nothing while there is no pace to tell."""
+        """The estimated time to the end, or an empty text if it is unknown."""
         seconds = self.progress.seconds_left
         if seconds is None:
             return ""
         return f"{seconds:.0f} s" if seconds < MINUTE else f"{seconds / MINUTE:.0f} min"
 
     def measure(self) -> tuple[int, int]:
-        """Return how much is done, and of how much."""
+        """Return the amounts of work done and in total."""
         raise NotImplementedError
 
-    def drop_pieces(self) -> None:
-        """Delete what it takes most room with."""
+    def delete_content(self) -> None:
+        """Delete the rows with its file."""
         raise NotImplementedError
 
 
 class Upload(Job):
-    """A file of sales on its way into the table."""
+    """A file of sales and its import."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -152,12 +149,12 @@ class Upload(Job):
     )
     name = models.CharField("file", max_length=255)
     size = models.PositiveBigIntegerField("bytes")
-    position = models.PositiveBigIntegerField(default=0, help_text="Bytes that are done with.")
-    lines = models.PositiveIntegerField(default=0, help_text="Lines that are done with.")
+    position = models.PositiveBigIntegerField(default=0, help_text="Bytes processed.")
+    lines = models.PositiveIntegerField(default=0, help_text="Lines processed.")
     imported = models.PositiveIntegerField(default=0)
-    skipped = models.PositiveIntegerField(default=0, help_text="Known before.")
+    skipped = models.PositiveIntegerField(default=0, help_text="Already imported.")
     bad = models.PositiveIntegerField(default=0)
-    bad_lines = models.JSONField(default=list, help_text="Number and reason of the first ones.")
+    bad_lines = models.JSONField(default=list, help_text="Number and error of the first ones.")
 
     objects: ClassVar[JobQuerySet[Upload]] = JobQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -177,15 +174,15 @@ class Upload(Job):
     def measure(self) -> tuple[int, int]:
         return self.position, self.size
 
-    def drop_pieces(self) -> None:
+    def delete_content(self) -> None:
         self.chunks.all().delete()
 
 
 class UploadChunk(models.Model):
-    """A piece of an uploaded file, until that is done with.
+    """A chunk of an uploaded file, until it is imported.
 
-    Files of a web process are out of a worker's reach in a container or on another machine. The
-    database is what they share in every deployment, without a setting or a service more.
+    A worker in another container or on another machine cannot read files of the web process. The
+    database is shared in every deployment, without another service.
     """
 
     upload = models.ForeignKey(
@@ -207,7 +204,7 @@ class UploadChunk(models.Model):
 
 
 class Report(Job):
-    """Sales by day and product; its file is what its parts hold, one after the other."""
+    """Sales by day and product. Its file is the content of its parts, in their order."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -215,12 +212,12 @@ class Report(Job):
         related_name="reports",
         null=True,
         db_index=False,  # reports_reports_by_user begins with it
-        help_text="Empty: it was made for the staff.",
+        help_text="Empty for a report for all staff.",
     )
     since = models.DateField("from")
     until = models.DateField("to and including")
     key = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - unique
-    # Empty again when the parts are gone.
+    # Empty again after its parts are deleted.
     expires_at = models.DateTimeField(null=True, editable=False)
 
     objects: ClassVar[JobQuerySet[Report]] = JobQuerySet.as_manager()  # type: ignore[assignment]
@@ -239,7 +236,7 @@ class Report(Job):
         ]
 
     def __str__(self) -> str:
-        return f"{self.since} to {self.until}"
+        return f"{date_format(self.since)} to {date_format(self.until)}"
 
     def get_absolute_url(self) -> str:
         return reverse("reports:report", args=[self.pk])
@@ -255,18 +252,18 @@ class Report(Job):
 
     @property
     def rows(self) -> int:
-        """How many lines the parts hold that are there."""
+        """The number of lines in its parts."""
         return int(self.parts.aggregate(rows=Sum("rows", default=0))["rows"])
 
     def measure(self) -> tuple[int, int]:
         return self.parts.exclude(finished_at=None).count(), self.parts.count()
 
-    def drop_pieces(self) -> None:
+    def delete_content(self) -> None:
         self.parts.all().delete()
 
 
 class ReportPart(models.Model):
-    """Some days of a report."""
+    """Some days of a report, as lines of its file."""
 
     report = models.ForeignKey(
         Report,

@@ -1,4 +1,4 @@
-"""Reads an upload record by record, from any byte on, with no more of it in memory than a chunk."""
+"""Reads an upload record by record, from any position, with one chunk in memory."""
 
 import csv
 import io
@@ -9,20 +9,19 @@ from typing import IO
 
 from apps.reports.models import Upload, UploadChunk
 
-CHUNK = 1024 * 1024  # bytes; a row of this size is no burden for any database
-# Bytes, five short cells and what else a table has. Without a bound, a quote that is never closed
-# would bring the rest of the file into memory.
-LONGEST = 16 * 1024
+CHUNK_SIZE = 1024 * 1024  # bytes; any database can store a row of this size
+# Bytes. Without a limit, a quote that is never closed would read the rest of the file into memory.
+MAX_RECORD_SIZE = 16 * 1024
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one line of the table says; in the file it may take several, between quotes.
+    """One record of the file. With line breaks between quotes, it has several lines.
 
     Args:
-        line: number of its first line in the file, from 1.
-        cells: what it holds.
-        error: why it cannot be read.
+        line: the number of its first line in the file, from 1.
+        cells: its content.
+        error: why it is unreadable.
     """
 
     line: int
@@ -31,13 +30,13 @@ class Record:
 
 
 def save_chunks(upload: Upload, file: IO[bytes]) -> None:
-    """Put a file into the database, one row per chunk."""
-    for number, content in enumerate(iter(partial(file.read, CHUNK), b"")):
+    """Save a file to the database, one row per chunk."""
+    for number, content in enumerate(iter(partial(file.read, CHUNK_SIZE), b"")):
         UploadChunk.objects.create(upload=upload, number=number, content=content)
 
 
 class ChunkedFile(io.RawIOBase):
-    """The file that the chunks of an upload make."""
+    """The file of an upload, read from its chunks."""
 
     def __init__(self, upload: Upload) -> None:
         self.chunks = UploadChunk.objects.filter(upload=upload)
@@ -60,14 +59,14 @@ class ChunkedFile(io.RawIOBase):
         return offset
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        number, start = divmod(self.position, CHUNK)
-        piece = self.chunk(number)[start : start + len(buffer)]
-        buffer[: len(piece)] = piece
-        self.position += len(piece)
-        return len(piece)
+        number, start = divmod(self.position, CHUNK_SIZE)
+        data = self.chunk(number)[start : start + len(buffer)]
+        buffer[: len(data)] = data
+        self.position += len(data)
+        return len(data)
 
     def chunk(self, number: int) -> bytes:
-        """Return a chunk, or nothing beyond the last one."""
+        """Return a chunk, or empty bytes after the last one."""
         if number != self.number:
             found = self.chunks.filter(number=number).values_list("content", flat=True).first()
             self.number, self.content = number, bytes(found or b"")
@@ -75,64 +74,66 @@ class ChunkedFile(io.RawIOBase):
 
 
 class Records:
-    """The records of a file, one after the other.
+    """Iterates over the records of a file.
 
     Args:
-        file: as bytes, that can be read from any position on.
-        position: the byte where to begin; a record begins there.
-        lines: how many lines are before it.
+        file: a seekable file of bytes.
+        position: the byte to start at, which is the start of a record.
+        lines: the number of lines before it.
     """
 
     def __init__(self, file: io.BufferedReader, position: int = 0, lines: int = 0) -> None:
         self.file = file
-        self.step_to(position, lines)
+        self.seek(position, lines)
 
     def __iter__(self) -> Iterator[Record]:
         return self
 
     def __next__(self) -> Record:
-        """Return the next record; from then on, `position` and `lines` say where it ends."""
+        """Return the next record; set `position` and `lines` to its end."""
         position, lines = self.position, self.lines
         try:
-            cells = next(csv.reader(self.text(), strict=True))
+            cells = next(csv.reader(self.record_lines(), strict=True))
         except (csv.Error, UnicodeDecodeError) as error:
-            # One line is bad. What follows it may be good, also after a quote that is not closed.
-            self.step_to(position, lines)
-            self.step_over_line()
+            # Skip only this line: the next one may be valid, even after a quote that is not closed.
+            self.seek(position, lines)
+            self.skip_line()
             reason = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
             return Record(lines + 1, error=reason)
         return Record(lines + 1, cells)
 
-    def text(self) -> Iterator[str]:
-        """Yield the lines of one record; whoever takes them stops at its end."""
+    def record_lines(self) -> Iterator[str]:
+        """Yield lines; the CSV reader stops at the end of the record."""
         size = 0
-        while line := self.file.readline(LONGEST + 1):
-            encoding = "utf-8" if self.position else "utf-8-sig"  # Excel puts a mark at the start
+        while line := self.file.readline(MAX_RECORD_SIZE + 1):
+            encoding = "utf-8" if self.position else "utf-8-sig"  # Excel writes a byte order mark
             self.position += len(line)
             self.lines += 1
             size += len(line)
-            if size > LONGEST:
-                raise csv.Error(f"is longer than {LONGEST:,} bytes, or a quote is not closed")
+            if size > MAX_RECORD_SIZE:
+                raise csv.Error(
+                    f"is longer than {MAX_RECORD_SIZE:,} bytes, or a quote is not closed"
+                )
             yield line.decode(encoding)
 
-    def step_to(self, position: int, lines: int) -> None:
-        """Go on from a position, with so many lines before it."""
+    def seek(self, position: int, lines: int) -> None:
+        """Continue at a position with this number of lines before it."""
         self.file.seek(position)
         self.position, self.lines = position, lines
 
-    def step_over_line(self) -> None:
-        """Leave out the rest of the line, however long it is."""
-        while piece := self.file.readline(LONGEST):
+    def skip_line(self) -> None:
+        """Skip the rest of the line in pieces of limited size."""
+        while piece := self.file.readline(MAX_RECORD_SIZE):
             self.position += len(piece)
             if piece.endswith(b"\n"):
                 break
         self.lines += 1
 
 
-def read(upload: Upload) -> tuple[Record, Records]:
-    """Return the first line, which names the columns, and the records that are not done with."""
+def open_records(upload: Upload) -> tuple[Record, Records]:
+    """Return the first line, which contains the columns, and the records still to import."""
     records = Records(io.BufferedReader(ChunkedFile(upload)))
     header = next(records, Record(1, error="is missing"))
     if upload.position:
-        records.step_to(upload.position, upload.lines)
+        records.seek(upload.position, upload.lines)
     return header, records

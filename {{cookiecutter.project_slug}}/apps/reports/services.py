@@ -1,4 +1,4 @@
-"""What people ask for: an import, a report, and that it stops."""
+"""Functions for the pages: import a file, request a report, cancel."""
 
 from datetime import date
 
@@ -12,7 +12,7 @@ from apps.users.models import User
 
 
 def import_file(user: User, file: UploadedFile) -> Upload:
-    """Save a file and have it imported, both or none."""
+    """Save a file and start its import, in one transaction."""
     with transaction.atomic():
         upload = Upload.objects.create(user=user, name=str(file.name), size=file.size or 0)
         save_chunks(upload, file)
@@ -20,8 +20,8 @@ def import_file(user: User, file: UploadedFile) -> Upload:
     return upload
 
 
-def order_report(user: User, since: date, until: date) -> Report:
-    """Have a report built on the days from `since` to `until`, both included."""
+def request_report(user: User, since: date, until: date) -> Report:
+    """Save a report on the days from `since` to `until`, inclusive, and start building it."""
     with transaction.atomic():
         report = Report.objects.create(user=user, since=since, until=until)
         start_report(report)
@@ -29,12 +29,12 @@ def order_report(user: User, since: date, until: date) -> Report:
 
 
 def cancel(job: Job) -> bool:
-    """Stop what waits or runs; return whether that came in time.
+    """Cancel a job; return False if it has ended already.
 
-    What was imported stays. A step that is being saved is saved, or is not: nothing in between.
+    Imported sales stay. A batch that is being saved is saved completely or not at all.
     """
     with transaction.atomic():
-        canceled = type(job).objects.filter(pk=job.pk).end(job.State.CANCELED)
+        canceled = type(job).objects.filter(pk=job.pk).finish(job.State.CANCELED)
         if canceled:
-            job.drop_pieces()
+            job.delete_content()
     return canceled

@@ -1,4 +1,4 @@
-"""Where the pages of uploads and reports are, below where config/urls.py puts them."""
+"""URLs of imports and reports; config/urls.py sets their prefix."""
 
 from django.urls import path
 

@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import resolve, reverse
 from django.utils.html import escape
 
-from apps.reports import building, forms, importing, services, tasks, views
+from apps.reports import builder, forms, importer, services, tasks, views
 from apps.reports.models import Report, Sale, Upload
-from durable.mail.models import Email
+from durable.api import Email
 from durable.mail.rendering import render
 from durable.testing.plans import plan_of, without_end
 
@@ -32,7 +32,7 @@ def user(django_user_model, client):
 
 
 @pytest.fixture
-def stranger(django_user_model):
+def other_user(django_user_model):
     return django_user_model.objects.create_user("bob@example.com")
 
 
@@ -41,32 +41,32 @@ def file(content=FILE):
 
 
 def built(user):
-    """Return a report that is there."""
-    report = services.order_report(user, NEW_YEAR, NEW_YEAR + timedelta(days=9))
-    building.begin(report.pk)
+    """Return a report that is ready."""
+    report = services.request_report(user, NEW_YEAR, NEW_YEAR + timedelta(days=9))
+    builder.start(report.pk)
     for part in report.parts.all():
-        building.build_part(part.pk)
-    assert building.finish(report.pk)
+        builder.build_part(part.pk)
+    assert builder.finish(report.pk)
     report.refresh_from_db()
     return report
 
 
-def test_the_home_page_can_name_it():
+def test_the_app_has_a_home_page_and_a_summary():
     config = apps.get_app_config("reports")
 
     assert resolve(reverse(config.home)).func == views.jobs
     assert config.summary.endswith(".")
 
 
-def test_an_empty_list_says_what_to_do_next(client, user):
+def test_empty_lists_link_to_the_forms(client, user):
     page = client.get("/reports/").text
 
-    assert "You have imported nothing yet." in page
+    assert "You have no imports yet." in page
     assert "/reports/new/" in page
     assert "/reports/imports/new/" in page
 
 
-def test_a_file_is_taken_and_its_page_shows_how_it_goes_on(client, user):
+def test_an_uploaded_file_leads_to_a_page_with_its_progress(client, user):
     response = client.post("/reports/imports/new/", {"file": file()}, follow=True)
 
     upload = Upload.objects.get()
@@ -77,12 +77,12 @@ def test_a_file_is_taken_and_its_page_shows_how_it_goes_on(client, user):
     assert "<span data-progress-text>0 %</span>" in page
     assert 'hx-trigger="every 2s, progress throttle:500ms"' in page
     assert 'hx-select="#job"' in page
-    assert "What is imported stays, also when you cancel." in page
+    assert "Imported sales stay if you cancel." in page
     assert "Cancel</button>" not in re.search("<section id=.job.*?</section>", page, re.DOTALL)[0]
     assert "hx-swap-oob" not in page
 
 
-def test_a_running_import_tells_the_time_that_is_left(client, user):
+def test_a_running_import_shows_the_time_left(client, user):
     upload = services.import_file(user, file())
     Upload.objects.update(state="running", position=50, size=100, started_at=Now() - 5 * HOUR)
 
@@ -92,23 +92,23 @@ def test_a_running_import_tells_the_time_that_is_left(client, user):
     assert '<progress max="100" value="50"' in page
 
 
-def test_an_import_that_is_done_lists_bad_lines_and_asks_no_more(client, user):
+def test_a_finished_import_lists_bad_lines_and_does_not_poll(client, user):
     upload = services.import_file(user, file())
-    importing.run(upload.pk)
+    importer.run(upload.pk)
 
     page = client.get(upload.get_absolute_url()).text
 
     assert '<progress max="100" value="100"' in page
-    assert "3 lines read: 1 new, 0 known before, 1 bad." in page
-    assert re.search(r'<th scope="row">3</th>\s*<td>cells: 1, in the first line: 5</td>', page)
+    assert "3 lines read: 1 new, 0 already known, 1 bad." in page
+    assert re.search(r'<th scope="row">3</th>\s*<td>expected 5 cells, found 1</td>', page)
     assert 'hx-trigger="every' not in page
     assert "Cancel" not in page
     assert 'hx-swap-oob="true"' in page
 
 
-def test_what_a_file_holds_is_text_on_the_page(client, user):
+def test_content_of_files_is_escaped_on_the_page(client, user):
     upload = services.import_file(user, file(FILE.replace("2024-01-01", "<script>")))
-    importing.run(upload.pk)
+    importer.run(upload.pk)
 
     page = client.get(upload.get_absolute_url()).text
 
@@ -116,16 +116,16 @@ def test_what_a_file_holds_is_text_on_the_page(client, user):
     assert escape("<script>") in page
 
 
-def test_a_failed_import_says_what_its_user_can_mend(client, user):
+def test_a_failed_import_shows_the_error(client, user):
     upload = services.import_file(user, file("a;b\n"))
-    importing.run(upload.pk)
+    importer.run(upload.pk)
 
-    assert "Columns that are missing" in client.get(upload.get_absolute_url()).text
+    assert "Missing columns" in client.get(upload.get_absolute_url()).text
 
 
 @pytest.mark.parametrize("content", ["", "x" * 11], ids=["empty", "too large"])
-def test_a_file_that_cannot_be_taken_is_a_mistake(client, user, monkeypatch, content):
-    monkeypatch.setattr(forms, "LARGEST_FILE", 10)
+def test_an_invalid_file_is_a_form_error(client, user, monkeypatch, content):
+    monkeypatch.setattr(forms, "MAX_FILE_SIZE", 10)
 
     response = client.post("/reports/imports/new/", {"file": file(content)})
     page = response.text
@@ -136,9 +136,9 @@ def test_a_file_that_cannot_be_taken_is_a_mistake(client, user, monkeypatch, con
     assert not Upload.objects.exists()
 
 
-def test_a_report_is_ordered_and_downloaded(client, user):
+def test_a_report_is_requested_and_downloaded(client, user):
     services.import_file(user, file())
-    importing.run(Upload.objects.get().pk)
+    importer.run(Upload.objects.get().pk)
     response = client.post("/reports/new/", {"since": "2024-01-01", "until": "2024-01-10"})
     assert response.url == Report.objects.get().get_absolute_url()
     assert "Cancel" in client.get(response.url).text
@@ -148,7 +148,7 @@ def test_a_report_is_ordered_and_downloaded(client, user):
 
     page = client.get(report.get_absolute_url()).text
     assert "Download 1 line<" in page
-    assert " download=" not in page  # what comes in the file's stead would be saved under its name
+    assert " download=" not in page  # an error page would be saved with the name of the file
     answer = client.get(reverse("reports:download", args=[report.pk]))
     assert answer["Content-Disposition"] == (
         'attachment; filename="sales_2024-01-01_2024-01-10.csv"'
@@ -159,14 +159,14 @@ def test_a_report_is_ordered_and_downloaded(client, user):
     ]
 
 
-def test_pieces_come_one_by_one_to_an_asynchronous_server():
+def test_an_asynchronous_server_gets_the_file_part_by_part():
     async def collect():
-        return [piece async for piece in views.asynchronous(iter(["a", "", "b"]))]
+        return [part async for part in views.iterate_async(iter(["a", "", "b"]))]
 
     assert asyncio.run(collect()) == ["a", "", "b"]
 
 
-def test_a_file_that_has_expired_is_built_again(client, user):
+def test_an_expired_file_can_be_built_again(client, user):
     report = built(user)
     Report.objects.update(expires_at=Now() - HOUR)
 
@@ -182,12 +182,12 @@ def test_a_file_that_has_expired_is_built_again(client, user):
 @pytest.mark.parametrize(
     ("since", "until", "error"),
     [
-        ("2024-01-02", "2024-01-01", "The last day is before the first one."),
-        ("2024-01-01", "2025-01-01", "A report holds 366 days at the most."),
+        ("2024-01-02", "2024-01-01", "The last day is before the first day."),
+        ("2024-01-01", "2025-01-01", "A report can include at most 366 days."),
         ("", "2024-01-01", "This field is required."),
     ],
 )
-def test_a_period_that_cannot_be_reported_on_is_a_mistake(client, user, since, until, error):
+def test_an_invalid_period_is_a_form_error(client, user, since, until, error):
     response = client.post("/reports/new/", {"since": since, "until": until})
 
     assert response.status_code == 422
@@ -195,18 +195,18 @@ def test_a_period_that_cannot_be_reported_on_is_a_mistake(client, user, since, u
     assert not Report.objects.exists()
 
 
-def test_a_leap_year_fits_into_a_report(client, user):
+def test_a_report_can_include_a_leap_year(client, user):
     client.post("/reports/new/", {"since": "2024-01-01", "until": "2024-12-31"})
 
     assert Report.objects.exists()
 
 
 @pytest.mark.parametrize("kind", ["upload", "report"])
-def test_cancel_works_once(client, user, kind):
+def test_a_job_is_canceled_once(client, user, kind):
     job = (
         services.import_file(user, file())
         if kind == "upload"
-        else services.order_report(user, NEW_YEAR, NEW_YEAR)
+        else services.request_report(user, NEW_YEAR, NEW_YEAR)
     )
     url = reverse(f"reports:cancel_{kind}", args=[job.pk])
     assert f'action="{url}"' in client.get(job.get_absolute_url()).text
@@ -222,13 +222,13 @@ def test_cancel_works_once(client, user, kind):
 
 
 @pytest.mark.parametrize("kind", ["upload", "report"])
-def test_who_cancels_after_the_session_has_ended_comes_back_to_the_page(client, user, kind):
+def test_canceling_after_the_session_has_expired_leads_to_login_and_back(client, user, kind):
     user.set_password("a long password")
     user.save()
     job = (
         services.import_file(user, file())
         if kind == "upload"
-        else services.order_report(user, NEW_YEAR, NEW_YEAR)
+        else services.request_report(user, NEW_YEAR, NEW_YEAR)
     )
     client.logout()
 
@@ -240,10 +240,10 @@ def test_who_cancels_after_the_session_has_ended_comes_back_to_the_page(client, 
     assert page.status_code == 200
 
 
-def test_nobody_sees_or_stops_what_is_anothers(client, user, stranger):
-    upload = services.import_file(stranger, file())
-    report = built(stranger)
-    ordered = services.order_report(stranger, NEW_YEAR, NEW_YEAR)
+def test_jobs_of_other_users_are_not_found(client, user, other_user):
+    upload = services.import_file(other_user, file())
+    report = built(other_user)
+    waiting = services.request_report(other_user, NEW_YEAR, NEW_YEAR)
 
     assert "sales.csv" not in client.get("/reports/").text
     assert str(report.pk) not in client.get("/reports/").text
@@ -251,13 +251,13 @@ def test_nobody_sees_or_stops_what_is_anothers(client, user, stranger):
         assert client.get(job.get_absolute_url()).status_code == 404
     assert client.get(reverse("reports:download", args=[report.pk])).status_code == 404
     assert client.post(reverse("reports:cancel_upload", args=[upload.pk])).status_code == 404
-    assert client.post(reverse("reports:cancel_report", args=[ordered.pk])).status_code == 404
-    ordered.refresh_from_db()
-    assert ordered.state == "waiting"
+    assert client.post(reverse("reports:cancel_report", args=[waiting.pk])).status_code == 404
+    waiting.refresh_from_db()
+    assert waiting.state == "waiting"
 
 
-def test_what_is_for_the_staff_is_seen_by_the_staff(client, user):
-    report = building.weekly_report(NEW_YEAR)
+def test_reports_for_staff_are_visible_to_staff(client, user):
+    report = builder.weekly_report(NEW_YEAR)
     assert client.get(report.get_absolute_url()).status_code == 404
 
     type(user).objects.update(is_staff=True)
@@ -266,31 +266,31 @@ def test_what_is_for_the_staff_is_seen_by_the_staff(client, user):
 
 
 @pytest.mark.parametrize("path", ["", "new/", "imports/new/"])
-def test_who_has_not_signed_in_is_asked_to(client, path):
+def test_pages_need_a_login(client, path):
     response = client.get(f"/reports/{path}")
 
     assert response.status_code == 302
     assert "login" in response.url
 
 
-def test_the_mail_leads_to_the_form_for_its_week(client, user, settings):
+def test_the_mail_links_to_the_form_with_its_period(client, user, settings):
     type(user).objects.update(is_staff=True)
-    report = building.weekly_report(NEW_YEAR + timedelta(days=7))
-    building.mail_to_staff(report)
+    report = builder.weekly_report(NEW_YEAR + timedelta(days=7))
+    builder.email_to_staff(report)
 
     content = render(Email.objects.get())
 
     link = "/reports/new/?since=2024-01-01&until=2024-01-07"
-    assert content.subject.endswith("sales from 2024-01-01 to 2024-01-07")
+    assert content.subject.endswith("sales from 1 January 2024 to 7 January 2024")
     assert settings.FRONTEND_URL + link in content.text
     assert link.replace("&", "&amp;") in content.html
     assert 'value="2024-01-07"' in client.get(link).text
 
 
 @pytest.mark.parametrize("model", ["sale", "upload", "report"])
-def test_the_staff_looks_and_edits_nothing(admin_client, user, model):
+def test_rows_are_read_only_in_the_admin(admin_client, user, model):
     services.import_file(user, file())
-    importing.run(Upload.objects.get().pk)
+    importer.run(Upload.objects.get().pk)
     tasks.start_report(built(user))
     row = apps.get_model("reports", model).objects.get()
     url = reverse(f"admin:reports_{model}_change", args=[row.pk])

@@ -9,14 +9,10 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from apps.notifications.models import Notification
-from apps.reports import building, importing, services, tasks
+from apps.reports import builder, importer, services, tasks
 from apps.reports.models import Report, ReportPart, Sale, Upload, UploadChunk
 from apps.reports.tasks import build, import_csv, purge_old
-from durable.tasks import enqueue
-from durable.tasks.failures import replay
-from durable.tasks.models import FailedTask, TaskRun
-from durable.tasks.progress import get_progress
-from durable.tasks.tasks import requeue_stuck_runs
+from durable.api import FailedTask, TaskRun, cancel, get_progress, replay
 from durable.testing.plans import plan_of
 from durable.testing.workers import wait_until
 
@@ -31,17 +27,19 @@ def user(django_user_model):
 
 
 @pytest.fixture
-def bring(user):
-    def bring(count):
+def upload_sales(user):
+    """Upload a file with a number of sales."""
+
+    def upload_sales(count):
         lines = (f"s{number},2024-01-{number % 28 + 1:02},Pen,1,2.50\n" for number in range(count))
         content = (HEADER + "".join(lines)).encode()
         return services.import_file(user, SimpleUploadedFile("sales.csv", content))
 
-    return bring
+    return upload_sales
 
 
-def percents(job):
-    """Return how far a job was, seen again and again until it was done."""
+def percentages(job):
+    """Return the percentages of a job until it is done."""
     seen = []
 
     def is_done():
@@ -54,37 +52,29 @@ def percents(job):
     return seen
 
 
-def states(job):
-    """Return a function that tells a job's state."""
-
-    def state():
-        job.refresh_from_db()
-        return job.state
-
-    return state
+def state_of(job):
+    job.refresh_from_db()
+    return job.state
 
 
-def has_begun(upload):
-    def condition():
-        upload.refresh_from_db()
-        return upload.position
-
-    return condition
+def position_of(upload):
+    upload.refresh_from_db()
+    return upload.position
 
 
 @pytest.mark.django_db
-def test_an_import_whose_time_is_up_goes_on_in_another_run(bring, monkeypatch):
-    monkeypatch.setattr(importing, "LINES_AT_ONCE", 3)
-    upload = bring(10)
-    insert, steps = importing.insert, []
+def test_an_import_continues_in_another_run_after_the_soft_time_limit(upload_sales, monkeypatch):
+    monkeypatch.setattr(importer, "BATCH_SIZE", 3)
+    upload = upload_sales(10)
+    insert_new, batches = importer.insert_new, []
 
-    def run_out_of_time(sales, upload):
-        steps.append(sales)
-        if len(steps) == 2:
+    def reach_limit(sales, upload):
+        batches.append(sales)
+        if len(batches) == 2:
             raise SoftTimeLimitExceeded
-        return insert(sales, upload)
+        return insert_new(sales, upload)
 
-    monkeypatch.setattr(importing, "insert", run_out_of_time)
+    monkeypatch.setattr(importer, "insert_new", reach_limit)
 
     import_csv(str(upload.pk))
 
@@ -100,8 +90,8 @@ def test_an_import_whose_time_is_up_goes_on_in_another_run(bring, monkeypatch):
 
 
 @pytest.mark.django_db
-def test_an_import_is_published_once_however_often_that_is_said(bring):
-    upload = bring(1)
+def test_starting_an_import_twice_publishes_one_task(upload_sales):
+    upload = upload_sales(1)
 
     tasks.start_import(upload)
 
@@ -110,78 +100,79 @@ def test_an_import_is_published_once_however_often_that_is_said(bring):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("task", [import_csv, build], ids=lambda task: task.name)
-def test_a_job_whose_task_fails_for_good_says_so_and_goes_on_when_it_is_run_again(
-    bring, user, task
-):
+def test_a_job_fails_with_its_task_and_continues_when_it_is_replayed(upload_sales, user, task):
     job = (
-        bring(1) if task is import_csv else services.order_report(user, "2024-01-01", "2024-01-01")
+        upload_sales(1) if task is import_csv else services.request_report(user, NEW_YEAR, NEW_YEAR)
     )
-    type(job).objects.begin(job.pk)
+    type(job).objects.start(job.pk)
     failed = TaskRun.objects.get()
     failed.status = "failed"
     failed.save()
 
     for _ in range(2):
-        tasks.note_failure(sender=task, task_id=str(job.pk))
+        tasks.fail_job(sender=task, task_id=str(job.pk))
 
-    assert states(job)() == "failed"
-    told = Notification.objects.get()
-    assert (told.user, told.url) == (user, job.get_absolute_url())
-    assert told.title == f"Your {'upload' if task is import_csv else 'report'} {job} has failed"
-    assert type(job).objects.begin(replay(failed).args[0]) == job
+    assert state_of(job) == "failed"
+    notification = Notification.objects.get()
+    assert (notification.user, notification.url) == (user, job.get_absolute_url())
+    assert (
+        notification.title
+        == f"Your {'upload' if task is import_csv else 'report'} {job} has failed"
+    )
+    assert type(job).objects.start(replay(failed).args[0]) == job
 
 
 @pytest.mark.django_db
-def test_a_report_for_the_staff_fails_without_telling_a_user():
-    report = building.weekly_report(NEW_YEAR)
+def test_a_failed_report_for_staff_notifies_no_user():
+    report = builder.weekly_report(NEW_YEAR)
     tasks.start_report(report)
     TaskRun.objects.update(status="failed")
 
-    tasks.note_failure(sender=build, task_id=str(report.pk))
+    tasks.fail_job(sender=build, task_id=str(report.pk))
 
-    assert states(report)() == "failed"
+    assert state_of(report) == "failed"
     assert not Notification.objects.exists()
 
 
 @pytest.mark.django_db
-def test_a_job_whose_task_was_revoked_says_so(bring):
-    upload = bring(1)
-    assert enqueue.cancel(str(upload.pk))
+def test_a_job_fails_if_its_task_is_revoked(upload_sales):
+    upload = upload_sales(1)
+    assert cancel(str(upload.pk))
 
     signals.task_revoked.send(
         sender=import_csv, request=Context(id=str(upload.pk)), terminated=False, expired=False
     )
 
-    assert states(upload)() == "failed"
+    assert state_of(upload) == "failed"
 
 
 @pytest.mark.django_db
-def test_a_run_that_came_too_late_lets_nothing_fail(bring):
-    upload = bring(1)
+def test_a_job_does_not_fail_if_its_task_is_done(upload_sales):
+    upload = upload_sales(1)
     TaskRun.objects.update(status="done")
 
-    tasks.note_failure(sender=import_csv, task_id=str(upload.pk))
+    tasks.fail_job(sender=import_csv, task_id=str(upload.pk))
 
-    assert states(upload)() == "waiting"
+    assert state_of(upload) == "waiting"
 
 
 @pytest.mark.django_db
-def test_what_has_expired_and_what_is_old_leaves_and_all_else_stays(bring, user):
+def test_the_purge_deletes_expired_files_and_old_jobs(upload_sales, user):
     past, future = Now() - DAY, Now() + DAY
     old = Now() - tasks.RETENTION - DAY
 
     def report(**times):
         report = Report.objects.create(
-            user=user, since="2024-01-01", until="2024-01-01", state="done", **times
+            user=user, since=NEW_YEAR, until=NEW_YEAR, state="done", **times
         )
         ReportPart.objects.create(
-            report=report, number=0, since=report.since, until=report.until, content="kept"
+            report=report, number=0, since=report.since, until=report.until, content="x"
         )
         return report
 
-    expired, kept = report(expires_at=past), report(expires_at=future)
+    expired, available = report(expires_at=past), report(expires_at=future)
     report(expires_at=None, finished_at=old)
-    young, ancient = bring(1), bring(1)
+    young, ancient = upload_sales(1), upload_sales(1)
     Upload.objects.filter(pk=ancient.pk).update(finished_at=old, state="failed")
     Sale.objects.create(
         external_id="a", sold_on="2024-01-01", quantity=1, amount=1, source=ancient.pk
@@ -189,22 +180,11 @@ def test_what_has_expired_and_what_is_old_leaves_and_all_else_stays(bring, user)
 
     assert [purge_old(), purge_old()] == [3, 0]
 
-    assert set(Report.objects.all()) == {expired, kept}
-    assert ReportPart.objects.get().report == kept
+    assert set(Report.objects.all()) == {expired, available}
+    assert ReportPart.objects.get().report == available
     assert Upload.objects.get() == young
     assert UploadChunk.objects.get().upload == young
     assert Sale.objects.exists()
-
-
-@pytest.mark.django_db
-def test_many_leave_in_batches(bring, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr(tasks, "DELETED_AT_ONCE", 2)
-    for _ in range(5):
-        bring(0)
-    Upload.objects.update(finished_at=Now() - tasks.RETENTION - DAY)
-
-    with django_assert_num_queries(4 + 3 * 3):  # looks; uploads read, chunks and uploads deleted
-        assert tasks.forget_old(Upload) == 5
 
 
 @pytest.mark.django_db
@@ -216,72 +196,55 @@ def test_the_purge_does_not_read_whole_tables(user, django_assert_num_queries):
         for model in (Report, Upload):
             cursor.execute(f"ANALYZE {model._meta.db_table}")
 
-    with django_assert_num_queries(3) as queries:
+    with django_assert_num_queries(4) as queries:
         purge_old()
 
-    expired, uploads, reports = map(plan_of, queries)
+    parts, expired, uploads, reports = map(plan_of, queries)
+    assert "reports_reports_to_expire" in parts
     assert "reports_reports_to_expire" in expired
     assert "reports_uploads_by_end" in uploads
     assert "reports_reports_by_end" in reports
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_builds_a_report_from_its_parts(worker, bring, user):
-    upload = bring(2_000)
-    assert percents(upload)[-1] == 100
-    # The cache hears of it once the rows are saved.
+def test_a_worker_imports_sales_and_builds_a_report(worker, upload_sales, user):
+    upload = upload_sales(2_000)
+    assert percentages(upload)[-1] == 100
+    # The cache is written after the rows.
     wait_until(lambda: get_progress(str(upload.pk)).percent == 100)
     assert upload.imported == 2_000
 
-    report = services.order_report(user, NEW_YEAR, NEW_YEAR + 27 * DAY)
+    report = services.request_report(user, NEW_YEAR, NEW_YEAR + 27 * DAY)
 
-    assert percents(report)[-1] == 100
+    assert percentages(report)[-1] == 100
     wait_until(lambda: get_progress(str(report.pk)).percent == 100)
     assert (report.parts.count(), report.rows) == (4, 28)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_running_import_is_canceled(worker, bring):
-    upload = bring(20_000)
-    wait_until(has_begun(upload))
+def test_a_running_import_can_be_canceled(worker, upload_sales):
+    upload = upload_sales(20_000)
+    wait_until(lambda: position_of(upload))
 
     assert services.cancel(upload)
 
     upload.refresh_from_db()
-    kept = Sale.objects.count()
+    saved = Sale.objects.count()
     wait_until(lambda: TaskRun.objects.get(pk=upload.pk).status == "done")
     upload.refresh_from_db()
-    assert Sale.objects.count() == upload.imported == kept < 20_000
+    assert Sale.objects.count() == upload.imported == saved < 20_000
     assert upload.state == "canceled"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_import_that_fails_for_good_goes_on_when_its_task_is_run_again(worker, bring):
+def test_a_failed_import_continues_when_its_task_is_replayed(worker, upload_sales):
     with transaction.atomic():
-        upload = bring(3)
-        Upload.objects.update(bad_lines=0)  # what no step can add to
-    wait_until(lambda: states(upload)() == "failed")
+        upload = upload_sales(3)
+        Upload.objects.update(bad_lines=0)  # so that saving a batch fails
+    wait_until(lambda: state_of(upload) == "failed")
 
     Upload.objects.update(bad_lines=[])
     replay(FailedTask.objects.get())
 
-    wait_until(lambda: states(upload)() == "done")
+    wait_until(lambda: state_of(upload) == "done")
     assert upload.imported == Sale.objects.count() == 3
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_import_whose_worker_was_killed_is_finished_with_every_line_once(worker, bring):
-    upload = bring(10_000)
-    wait_until(has_begun(upload))
-    worker.kill()
-    upload.refresh_from_db()
-    assert 0 < upload.imported < 10_000
-    worker.wait()
-
-    # Its row belongs to the dead worker for six minutes.
-    TaskRun.objects.update(lease_until=Now() - DAY)
-    assert requeue_stuck_runs() == 1
-
-    wait_until(lambda: states(upload)() == "done")
-    assert (upload.imported, upload.skipped, upload.bad) == (10_000, 0, 0)
-    assert Sale.objects.count() == 10_000

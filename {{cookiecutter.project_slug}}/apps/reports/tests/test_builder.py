@@ -7,13 +7,11 @@ import time_machine
 from django.db.models.functions import Now
 
 from apps.notifications.models import Notification
-from apps.reports import building, services, tasks
+from apps.reports import builder, services, tasks
 from apps.reports.models import Report, ReportPart, Sale
 from apps.reports.tasks import PartsMissingError, build, build_part, finish, send_weekly_report
 from config.schedule import SCHEDULE
-from durable.mail.models import Email
-from durable.tasks.models import TaskRun
-from durable.tasks.progress import get_progress
+from durable.api import Email, TaskRun, get_progress
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +34,7 @@ def staff(django_user_model):
 
 @pytest.fixture
 def started(monkeypatch):
-    """Collect the parts that a chord would have been started for."""
+    """Record the parts of each chord instead of publishing it."""
     started = []
     monkeypatch.setattr(tasks, "start_parts", lambda _report, parts: started.append(parts))
     return started
@@ -44,8 +42,8 @@ def started(monkeypatch):
 
 @pytest.fixture
 def report(user):
-    """Three parts, of seven, seven and two days."""
-    return services.order_report(user, NEW_YEAR, NEW_YEAR + 15 * DAY)
+    """A report of three parts, with seven, seven and two days."""
+    return services.request_report(user, NEW_YEAR, NEW_YEAR + 15 * DAY)
 
 
 def sell(number, product="Pen", day=0, quantity=1, amount="2.50"):
@@ -58,26 +56,26 @@ def sell(number, product="Pen", day=0, quantity=1, amount="2.50"):
     )
 
 
-def look(report):
-    """Let the durable task look whether the report is there."""
+def check(report):
+    """Run the durable task, which checks whether the report is complete."""
     try:
         build(str(report.pk))
     except PartsMissingError as error:
         return str(error)
-    return "there"
+    return "complete"
 
 
 def rows_of(report):
-    header, *rows = csv.reader(io.StringIO("".join(building.pieces(report)), newline=""))
+    header, *rows = csv.reader(io.StringIO("".join(builder.file_parts(report)), newline=""))
     assert header == ["sold_on", "product", "sales", "quantity", "amount"]
     return rows
 
 
-def test_sales_are_added_up_by_day_and_product_and_come_in_order(report, started):
+def test_sales_are_summed_by_day_and_product_in_order(report, started):
     for number, (product, day) in enumerate([("Pen", 15), ("Pen", 0), ("Ink", 0), ("Pen", 0)]):
         sell(number, product, day, quantity=number, amount="1.10")
     sell(4, "Pen", 16)
-    look(report)
+    check(report)
 
     for part in reversed(started[0]):
         build_part(part)
@@ -90,8 +88,8 @@ def test_sales_are_added_up_by_day_and_product_and_come_in_order(report, started
     ]
 
 
-def test_a_report_is_kept_for_an_hour_and_its_user_told(report, user, started):
-    look(report)
+def test_a_report_is_available_for_an_hour_and_its_user_is_notified(report, user, started):
+    check(report)
     for part in started[0]:
         build_part(part)
 
@@ -104,32 +102,32 @@ def test_a_report_is_kept_for_an_hour_and_its_user_told(report, user, started):
     assert get_progress(str(report.pk)).percent == 100
 
 
-def test_a_period_is_cut_into_weeks(report, started):
-    look(report)
+def test_a_period_is_split_into_weeks(report, started):
+    check(report)
 
     days = [(part.until - part.since).days + 1 for part in report.parts.order_by("number")]
     assert days == [7, 7, 2]
 
 
-def test_a_report_may_end_with_the_last_day_that_there_is(user, started):
-    last = services.order_report(user, date.max - 7 * DAY, date.max)
+def test_a_report_can_end_on_the_last_possible_date(user, started):
+    last = services.request_report(user, date.max - 7 * DAY, date.max)
 
-    assert look(last) == "2 parts are missing"
+    assert check(last) == "2 parts are missing"
 
     assert [part.until for part in last.parts.order_by("number")] == [date.max - DAY, date.max]
 
 
 @pytest.mark.parametrize("product", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
-def test_no_cell_is_a_formula(product):
+def test_formulas_are_escaped(product):
     sell(1, product)
 
-    content, _ = building.table(NEW_YEAR, NEW_YEAR)
+    content, _ = builder.sales_as_csv(NEW_YEAR, NEW_YEAR)
 
     assert next(csv.reader([content]))[1] == f"'{product}"
 
 
-def test_a_part_that_is_delivered_again_stays_as_it_is(report, started):
-    look(report)
+def test_a_finished_part_is_not_built_again(report, started):
+    check(report)
     part = started[0][0]
     build_part(part)
     before = ReportPart.objects.values().get(pk=part)
@@ -140,43 +138,43 @@ def test_a_part_that_is_delivered_again_stays_as_it_is(report, started):
     assert ReportPart.objects.values().get(pk=part) == before
 
 
-def test_of_a_lost_chord_only_what_is_missing_is_started_again(report, started):
-    assert look(report) == "3 parts are missing"
+def test_a_check_only_starts_missing_parts_again(report, started):
+    assert check(report) == "3 parts are missing"
     first, *others = started[0]
     build_part(first)
 
-    assert look(report) == "2 parts are missing"
+    assert check(report) == "2 parts are missing"
 
     assert started[1] == others
 
 
-def test_a_report_whose_last_message_was_lost_is_handed_over_by_the_next_look(report, started):
-    look(report)
+def test_a_check_delivers_a_complete_report(report, started):
+    check(report)
     for part in started[0]:
         build_part(part)
 
-    assert look(report) == "there"
+    assert check(report) == "complete"
 
     report.refresh_from_db()
     assert report.state == "done"
     assert len(started) == 1
 
 
-def test_a_report_is_handed_over_once_however_often_its_end_comes(report, started):
-    look(report)
+def test_a_report_is_delivered_once(report, started):
+    check(report)
     for part in started[0]:
         build_part(part)
 
     for _ in range(2):
         finish(str(report.pk))
-        assert look(report) == "there"
+        assert check(report) == "complete"
 
     assert Notification.objects.count() == 1
     assert len(started) == 1
 
 
-def test_a_report_with_a_part_missing_is_not_handed_over(report, started):
-    look(report)
+def test_an_incomplete_report_is_not_delivered(report, started):
+    check(report)
     build_part(started[0][0])
 
     finish(str(report.pk))
@@ -185,9 +183,9 @@ def test_a_report_with_a_part_missing_is_not_handed_over(report, started):
     assert report.state == "running"
 
 
-def test_a_report_of_which_parts_stay_away_is_given_up(report, started):
-    look(report)
-    Report.objects.update(started_at=Now() - tasks.GIVE_UP_AFTER - DAY)
+def test_a_report_fails_after_the_time_out(report, started):
+    check(report)
+    Report.objects.update(started_at=Now() - tasks.BUILD_TIMEOUT - DAY)
 
     with pytest.raises(PartsMissingError):
         build(str(report.pk))
@@ -195,33 +193,33 @@ def test_a_report_of_which_parts_stay_away_is_given_up(report, started):
     assert len(started) == 1
 
 
-def test_a_report_that_was_given_up_begins_again_with_what_it_has(report, started):
-    look(report)
+def test_a_failed_report_continues_with_its_finished_parts(report, started):
+    check(report)
     build_part(started[0][0])
-    Report.objects.filter(pk=report.pk).end("failed")
+    Report.objects.filter(pk=report.pk).finish("failed")
 
-    assert look(report) == "2 parts are missing"
+    assert check(report) == "2 parts are missing"
 
 
-def test_a_canceled_report_builds_nothing_more(report, started):
-    look(report)
+def test_a_canceled_report_builds_no_parts(report, started):
+    check(report)
     part = started[0][0]
     assert services.cancel(report)
 
     build_part(part)
 
-    assert look(report) == "there"
+    assert check(report) == "complete"
     assert not ReportPart.objects.exists()
     assert not services.cancel(report)
 
 
-def test_a_report_is_ordered_once_however_often_that_is_said(report):
+def test_starting_a_report_twice_publishes_one_task(report):
     tasks.start_report(report)
 
     assert TaskRun.objects.get().pk == report.pk
 
 
-def test_the_staff_gets_last_weeks_report_once(staff, started):
+def test_staff_get_the_report_on_last_week_once(staff, started):
     sell(1)
     with time_machine.travel(WEDNESDAY, tick=False):
         send_weekly_report()
@@ -230,10 +228,10 @@ def test_the_staff_gets_last_weeks_report_once(staff, started):
     assert (report.since, report.until) == (NEW_YEAR, NEW_YEAR + 6 * DAY)
     assert TaskRun.objects.get().args == [str(report.pk)]
 
-    look(report)
+    check(report)
     build_part(started[0][0])
     finish(str(report.pk))
-    building.mail_to_staff(report)
+    builder.email_to_staff(report)
 
     assert sorted(email.to for email in Email.objects.all()) == [user.email for user in staff]
     attachment = Email.objects.first().attachments.get()
@@ -241,27 +239,27 @@ def test_the_staff_gets_last_weeks_report_once(staff, started):
     assert b"2024-01-01,Pen,1,1,2.50\r\n" in bytes(attachment.content)
 
 
-def test_a_report_that_is_too_large_for_a_mail_leaves_a_link(staff, settings):
+def test_a_report_too_large_for_a_mail_is_not_attached(staff, settings):
     settings.EMAIL_MAX_ATTACHMENTS_SIZE = 10
-    report = building.weekly_report(NEW_YEAR)
+    report = builder.weekly_report(NEW_YEAR)
 
-    building.mail_to_staff(report)
+    builder.email_to_staff(report)
 
     email = Email.objects.first()
     assert email.context["attached"] is False
     assert not email.attachments.exists()
 
 
-def test_one_address_that_mail_does_not_take_stops_no_other(staff, caplog):
+def test_an_invalid_address_does_not_stop_the_others(staff, caplog):
     type(staff[0]).objects.filter(pk=staff[0].pk).update(email="no address")
 
-    building.mail_to_staff(building.weekly_report(NEW_YEAR))
+    builder.email_to_staff(builder.weekly_report(NEW_YEAR))
 
     assert Email.objects.get().to == staff[1].email
-    assert "weekly_report_not_mailed" in caplog.text
+    assert "weekly_report_skipped" in caplog.text
 
 
-def test_it_is_sent_on_mondays_at_eight():
+def test_beat_runs_it_on_mondays_at_eight():
     (entry,) = [entry for entry in SCHEDULE.values() if entry["task"] == send_weekly_report.name]
 
     schedule = entry["schedule"]
