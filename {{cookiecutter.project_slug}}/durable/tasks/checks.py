@@ -3,12 +3,17 @@
 import re
 import shlex
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from celery import current_app
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+from django.utils.module_loading import autodiscover_modules
 from redis.connection import parse_url
+
+from durable.conf import conf
 
 SAME_HOST = {"localhost": "127.0.0.1"}
 WORKER = re.compile(
@@ -71,6 +76,40 @@ def check_cache(**_: Any) -> list[CheckMessage]:
         )
         for alias in locations
     ]
+
+
+@register("celery")
+def check_limits(**_: Any) -> list[CheckMessage]:
+    """Compare the time limits of each task with each other and with the broker's visibility time-out."""
+    longest = conf.visibility_timeout - conf.TASK_RETRY_MAX_DELAY - conf.TASK_LIMIT_MARGIN
+    autodiscover_modules("tasks")  # not by Celery, which runs all checks as it imports the tasks
+    return [
+        Error(f"{task.name}: {fault}", hint=hint, id="tasks.E004")
+        for task in current_app.tasks.values()
+        for fault, hint in limit_faults(task.soft_time_limit, task.time_limit, longest)
+    ]
+
+
+def limit_faults(
+    soft: float | None, hard: float | None, longest: float
+) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the limits of a task, in seconds, and what to do."""
+    if not soft or not hard:
+        yield "it has no time limit", "Add a line for it to ROUTES in config/queues.py."
+        return
+    if soft >= hard:
+        yield (
+            f"its soft limit of {soft:g} s is not below its hard limit of {hard:g} s",
+            "Set both limits on the decorator, or none: then the table in config/queues.py decides.",
+        )
+    if hard > longest:
+        yield (
+            (
+                f"its hard limit of {hard:g} s is above {longest:g} s, the longest of config/queues.py: "
+                "Redis would deliver it to a second worker"
+            ),
+            "Raise hard_limit of its line in config/queues.py, and remove the limits from its decorator.",
+        )
 
 
 def queues_of(options: str) -> set[str]:

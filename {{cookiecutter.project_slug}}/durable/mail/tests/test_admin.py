@@ -39,7 +39,7 @@ def test_the_list_filters_by_existing_templates(admin_client, make_email):
 
 
 def test_the_list_counts_a_bounded_number_of_rows(admin_client, make_email, monkeypatch):
-    monkeypatch.setattr(admin_helpers, "MOST_COUNTED", 2)
+    monkeypatch.setattr(admin_helpers, "MAX_COUNTED", 2)
     for _ in range(3):
         make_email()
 

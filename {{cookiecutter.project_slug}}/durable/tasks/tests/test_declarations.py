@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from durable.tasks.base import DurableTask, Task
+from durable.tasks.checks import check_limits
 from durable.tasks.models import TaskRun
 from durable.tests import probes
 
@@ -188,3 +189,36 @@ def test_a_time_without_a_zone_is_in_the_zone_of_celery(zone, monkeypatch):
     assert abs(delay - timedelta(minutes=10)) < timedelta(minutes=1)
     delay = datetime.fromisoformat(headers["eta"]) - timezone.now()
     assert abs(delay - timedelta(minutes=10)) < timedelta(minutes=1)
+
+
+def limits_of(**options):
+    """Return the limits of a task that is declared with these options."""
+
+    def limited():
+        """Do nothing."""
+
+    task = shared_task(base=Task, name="tests.limited", **options)(limited)
+    try:
+        return task.soft_time_limit, task.time_limit, [error.msg for error in check_limits()]
+    finally:
+        del current_app.tasks["tests.limited"]
+
+
+def test_limits_on_the_decorator_win_within_the_longest_of_the_table():
+    assert limits_of(soft_time_limit=1, time_limit=2) == (1, 2, [])
+    assert limits_of()[:2] == (probes.tell.soft_time_limit, probes.tell.time_limit)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"soft_time_limit": 8_000, "time_limit": 9_000}, "hard limit of 9000 s is above 1800 s"),
+        ({"soft_time_limit": 500}, "soft limit of 500 s is not below its hard limit of 75 s"),
+    ],
+    ids=["above the longest", "soft alone"],
+)
+def test_limits_that_cannot_hold_are_reported_by_a_check(options, fault):
+    (message,) = limits_of(**options)[2]
+
+    assert message.startswith("tests.limited: ")
+    assert fault in message
