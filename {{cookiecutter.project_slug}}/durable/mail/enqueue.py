@@ -32,7 +32,8 @@ def insert(emails: Sequence[Email]) -> list[Email]:
     has_keys = any(email.key is not None for email in new)
     try:
         with transaction.atomic(savepoint=has_keys):
-            return Email.objects.bulk_create(new)
+            # In one order, or two transactions with the same keys could wait for each other.
+            return Email.objects.bulk_create(sorted(new, key=lambda email: email.key or ""))
     except IntegrityError:
         rest = without_known_keys(new)
         if len(rest) == len(new):

@@ -33,9 +33,10 @@ TEMPORARY_ERRORS = (
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Return whether a later attempt may succeed: the error passes, or is the service's.
+    """Return whether a later attempt may succeed.
 
-    The code of an SMTP reply or the status of an HTTP response decides. No response is temporary.
+    The code of an SMTP reply or the status of an HTTP response decides. An error without a response,
+    and an error of the service instead of the mail, is temporary.
     """
     match error:
         case smtplib.SMTPRecipientsRefused():

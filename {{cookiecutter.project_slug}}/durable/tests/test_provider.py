@@ -40,7 +40,7 @@ ACCEPTED = [
 
 
 class Server:
-    """The provider's server: records the mails that it gets, and responds as the test says."""
+    """The provider's server: records the mails that it gets, and responds as the test wants."""
 
     def __init__(self, provider):
         self.provider = provider

@@ -3,12 +3,13 @@
 Settings name the classes by path: EMAIL_BACKEND, and EMAIL_WEBHOOK if the provider sends reports. For
 a provider that Anymail supports and that needs no file here, they name Anymail's classes.
 
-To add your own provider, write one file. Anymail's documentation describes a backend and a webhook
-view. Here they may have more:
+To add your own provider, write one file in `apps/` with a backend and a webhook view, as Anymail's
+documentation describes them. They may define more than Anymail expects:
 
-- the backend: mixins of `base`, where the provider's responses are misleading;
-- the view: `is_hard_bounce(event) -> bool`, a static method, where Anymail's `reject_reason` cannot
-  tell whether the address is bad for good;
-- the view: `reports_first_recipient = True`, where a report names the first recipient of a mail,
-  even if another one bounced.
+- the backend raises `AnymailAPIError` without a response for an error that is temporary or the
+  account's: the mail waits. See `base` for what the providers here do;
+- the view has a static method `is_hard_bounce(event) -> bool`, if Anymail's `reject_reason` is the
+  same for an address that is bad for good and for one that is not;
+- the view has `reports_first_recipient = True`, if a report names the first recipient of a mail even
+  if another one bounced.
 """

@@ -24,8 +24,8 @@ class MailjetBackend(mailjet.EmailBackend):  # type: ignore[misc]
         return payload
 
     def raise_for_status(self, response: Response, payload: Any, message: EmailMessage) -> None:
-        # Anymail ignores 4xx, which may mean some messages of many, and so Mailjet's reason is lost.
-        # Here a request has one message.
+        # Anymail reads the messages of a response with 4xx, and drops Mailjet's reason. Here a request
+        # has one message.
         super(mailjet.EmailBackend, self).raise_for_status(response, payload, message)
 
 

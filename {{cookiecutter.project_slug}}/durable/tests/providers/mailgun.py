@@ -32,7 +32,7 @@ def read(request: Request) -> Mail:
 
 
 class Accepted(Response):
-    """Mailgun takes the sender's Message-ID over, and only the request says which that is."""
+    """Mailgun responds with the sender's Message-ID, which only the request has."""
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"

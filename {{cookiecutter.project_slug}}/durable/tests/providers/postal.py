@@ -38,7 +38,7 @@ def accept() -> Response:
 
 
 def refuse() -> Response:
-    """Answer as the web server in front of Postal: Postal itself knows the status 200 only."""
+    """Respond as the web server in front of Postal; Postal itself responds with 200 only."""
     page = "<html><head><title>413 Request Entity Too Large</title></head></html>"
     return Response(page, 413, content_type="text/html")
 

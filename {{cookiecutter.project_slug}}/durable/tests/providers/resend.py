@@ -128,7 +128,7 @@ PROVIDER = Provider(
     rejects={"a domain that is not verified": reject_domain},
     temporary={
         "a bad key": wrong(403, "invalid_api_key", "API key is invalid."),
-        "the first request under way": wrong(
+        "an unfinished first request": wrong(
             409,
             "concurrent_idempotent_requests",
             "Another request with this idempotency key is being processed.",

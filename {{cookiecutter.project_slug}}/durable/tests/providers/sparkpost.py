@@ -37,7 +37,7 @@ def refuse() -> Response:
 
 
 def reject_recipient() -> Response:
-    """Answer as to a mail of which no copy is sent, with a status of success."""
+    """Respond to a mail that goes to no recipient, with a status of success."""
     error = {
         "code": "1400",
         "message": "required field is missing",
