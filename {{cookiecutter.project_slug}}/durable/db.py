@@ -130,7 +130,7 @@ def retry_until_written(write: Callable[[], Outcome], lease: timedelta) -> Outco
 
 
 def is_temporary(error: Exception) -> bool:
-    """Tell an outage from a bug. A former primary that has become a replica is an outage, too."""
+    """Whether an error is an outage and no bug. A primary that has become a replica is an outage, too."""
     return (
         not isinstance(error, InternalError)
         or getattr(error.__cause__, "sqlstate", "") == READ_ONLY

@@ -1,1 +1,1 @@
-"""What every task gets: base class, durable rows, dead letters, progress, health."""
+"""Tasks: base classes, durable tasks, failed tasks, progress."""

@@ -1,4 +1,4 @@
-"""Tasks that only tests have: they go where their names send them, and tell when they ran."""
+"""Tasks that only tests have. Their names route them, and they record that they ran."""
 
 import os
 import signal
@@ -21,26 +21,26 @@ def urgent() -> None:
 
 @shared_task(base=Task, name="reports.probe")
 def report(seconds: float = 0) -> None:
-    """A task that goes where reports go, and takes as long as it is told."""
+    """A task in the queue of reports, which takes a given time."""
     record("report")
     time.sleep(seconds)
 
 
-@shared_task(base=Task, name="tests.tell")
-def tell(word: str) -> None:
-    """Tell a word, by which a test knows its own task."""
+@shared_task(base=Task, name="tests.echo")
+def echo(word: str) -> None:
+    """Record a word, by which a test knows its own task."""
     record(word)
 
 
 @shared_task(base=Task, name="tests.patience")
 def patience() -> None:
-    """Tell how many seconds this worker waits for its broker."""
+    """Record how many seconds this worker waits for its broker."""
     record(str(current_app.conf.broker_transport_options["socket_timeout"]))
 
 
 @shared_task(base=DurableTask, name="tests.durable")
 def durable(name: str, seconds: float = 0) -> str:
-    """A durable task that notes its name, and takes as long as it is told."""
+    """A durable task that records its name and takes a given time."""
     record(name)
     time.sleep(seconds)
     return name
@@ -62,7 +62,7 @@ def failing(password: str = "") -> None:
 
 @shared_task(base=DurableTask, name="tests.flaky")
 def flaky(failures: int) -> None:
-    """A durable task that fails for now, as often as it is told."""
+    """A durable task that fails temporarily a given number of times."""
     record("flaky")
     if ran().count("flaky") <= failures:
         raise ConnectionError("the other side is away")
@@ -93,7 +93,7 @@ def endless() -> None:
 
 @shared_task(bind=True, base=Task, name="tests.work")
 def work(self: Any, name: str, seconds: float = 0) -> None:
-    """A task that takes as long as it is told, but no time when it was given back once."""
+    """A task that takes a given time, but none when it is delivered again."""
     again = self.request.delivery_info["redelivered"]
     record(f"{name} begins again" if again else f"{name} begins")
     time.sleep(0 if again else seconds)
@@ -146,7 +146,7 @@ def replaced(self: Any) -> None:
 
 @shared_task(base=Task, name="tests.plain_flaky", autoretry_for=())
 def plain_flaky(failures: int) -> None:
-    """A plain task that fails for good, as often as it is told."""
+    """A plain task that fails permanently a given number of times."""
     record("plain flaky")
     if ran().count("plain flaky") <= failures:
         raise ZeroDivisionError("nothing to divide by")

@@ -55,26 +55,26 @@ def _the_worker_lives_on_and_ran_nothing(transactional_db, worker):
     assert (worker.group, probes.ran()) == (before, ["marker"])
 
 
-def test_a_task_that_nobody_knows_is_a_dead_letter_with_its_arguments():
+def test_an_unknown_task_is_stored_with_its_arguments():
     result = current_app.send_task("gone.task", ("one",), {"token": "sesame"})
 
-    letter = failed(result.id)
-    assert (letter.name, letter.args, letter.error_type) == ("gone.task", ["one"], "LookupError")
-    assert letter.kwargs == {"token": "********"}
+    stored = failed(result.id)
+    assert (stored.name, stored.args, stored.error_type) == ("gone.task", ["one"], "LookupError")
+    assert stored.kwargs == {"token": "********"}
 
 
-def test_wrong_arguments_are_a_dead_letter():
+def test_wrong_arguments_are_a_failed_task():
     result = current_app.send_task("tests.durable", ("one", 2, 3, 4))
 
     assert failed(result.id).error_type == "TypeError"
 
 
-def test_arguments_that_are_too_large_are_a_dead_letter_without_them():
+def test_arguments_that_are_too_large_are_a_failed_task_without_them():
     result = current_app.send_task("tests.durable", ("x" * 5_000_000,))
 
-    letter = failed(result.id)
-    assert letter.error_type == "ArgumentsTooLargeError"
-    assert len(json.dumps(letter.args)) < 1000
+    stored = failed(result.id)
+    assert stored.error_type == "ArgumentsTooLargeError"
+    assert len(json.dumps(stored.args)) < 1000
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_arguments_that_are_too_large_are_a_dead_letter_without_them():
     ],
     ids=["pickle", "yaml", "another shape"],
 )
-def test_a_foreign_message_is_a_dead_letter(body, content_type, encoding):
+def test_a_message_of_another_publisher_is_a_failed_task(body, content_type, encoding):
     task_id = str(uuid.uuid4())
 
     publish(body, content_type, encoding, **headers_of(task_id))
@@ -94,7 +94,7 @@ def test_a_foreign_message_is_a_dead_letter(body, content_type, encoding):
     assert failed(task_id).name == "tests.durable"
 
 
-def test_messages_whose_links_have_another_shape_take_no_place_of_others():
+def test_messages_whose_links_have_another_form_occupy_no_slot():
     for _ in range(CONCURRENCY + 1):
         publish("[[], {}, [1]]", "application/json", **headers_of(str(uuid.uuid4())))
 
@@ -107,7 +107,7 @@ def test_a_message_that_cannot_be_decoded_is_a_failed_task():
     assert failed(task_id).error_type == "DecodeError"
 
 
-def test_a_message_that_names_no_task_is_a_dead_letter():
+def test_a_message_that_names_no_task_is_a_failed_task():
     publish('{"hello": "world"}', "application/json")
 
     wait_until(FailedTask.objects.filter(name="unknown").exists)
@@ -168,8 +168,8 @@ def test_a_message_of_another_form_is_a_failed_task():
     odd = message_of(headers={"timelimit": ["x", "y"]})
     push(odd)
 
-    letter = failed(odd["headers"]["id"])
-    assert letter.last_error == "InvalidTaskError: headers: timelimit is ['x', 'y']"
+    stored = failed(odd["headers"]["id"])
+    assert stored.last_error == "InvalidTaskError: headers: timelimit is ['x', 'y']"
     wait_until(lambda: FailedTask.objects.count() == 3)
     assert FailedTask.objects.filter(last_error__contains="properties: body_encoding").exists()
     assert FailedTask.objects.filter(last_error__contains="a list, not an object").exists()

@@ -40,7 +40,7 @@ def test_a_worker_runs_a_durable_task_from_its_row(worker):
     assert probes.ran() == ["one"]
 
 
-def test_a_result_that_somebody_asked_for_is_kept(worker):
+def test_a_result_that_the_caller_asked_for_is_stored(worker):
     asked = probes.durable.apply_async(("one",), ignore_result=False)
     other = probes.durable.delay("two")
 
@@ -86,7 +86,7 @@ def test_a_start_months_away_waits_in_its_row(worker):
     wait_until(has_status(result, "done"))
 
 
-def test_a_task_that_fails_for_good_is_a_dead_letter_that_runs_again(worker):
+def test_a_task_that_fails_for_good_is_stored(worker):
     result = probes.failing.delay(password="sesame")
 
     wait_until(has_status(result, "failed"))
@@ -115,7 +115,7 @@ def test_a_durable_group_runs(worker):
     assert sorted(probes.ran()) == ["a", "b", "c"]
 
 
-def test_a_row_that_somebody_holds_is_left_alone():
+def test_a_row_that_another_worker_holds_is_not_claimed():
     run = TaskRun.objects.create(name="tests.durable", args=["one"])
     TaskRun.objects.claim(run.pk, timedelta(hours=1))
     probes.durable.push_request(id=str(run.pk), called_directly=False, task_run=True)
@@ -133,7 +133,7 @@ def test_a_task_that_had_nothing_to_do_is_done(worker):
     assert TaskRun.objects.get(pk=result.id).attempts == 1
 
 
-def test_a_task_that_rejects_its_message_is_a_dead_letter_and_runs_once(worker):
+def test_a_task_that_rejects_its_message_fails_and_runs_once(worker):
     result = probes.rejecting.delay()
 
     wait_until(has_status(result, "failed"))
@@ -142,7 +142,7 @@ def test_a_task_that_rejects_its_message_is_a_dead_letter_and_runs_once(worker):
     assert probes.ran() == ["rejecting"]
 
 
-def test_a_task_whose_link_does_not_fit_is_a_dead_letter_and_runs_once(worker):
+def test_a_task_whose_link_does_not_fit_fails_and_runs_once(worker):
     result = probes.durable.apply_async(("one",), link=probes.idle.s())
 
     wait_until(has_status(result, "failed"))
@@ -152,7 +152,7 @@ def test_a_task_whose_link_does_not_fit_is_a_dead_letter_and_runs_once(worker):
     assert probes.ran() == ["one"]
 
 
-def test_a_task_that_calls_itself_goes_on_behind_the_call(worker):
+def test_a_task_that_calls_itself_continues_after_the_call(worker):
     result = probes.nested.delay(2)
 
     wait_until(has_status(result, "done"))
@@ -163,7 +163,7 @@ def test_a_task_that_calls_itself_goes_on_behind_the_call(worker):
     ]
 
 
-def test_a_task_comes_back_with_the_arguments_that_it_gives_anew(worker):
+def test_a_retry_uses_the_new_arguments(worker):
     result = probes.paged.delay(page=1, size=50)
 
     wait_until(has_status(result, "done"))
@@ -171,7 +171,7 @@ def test_a_task_comes_back_with_the_arguments_that_it_gives_anew(worker):
     assert probes.ran() == ["page 1 of 50", "page 2 of 50"]
 
 
-def test_a_task_that_was_revoked_is_not_rung_for_again(worker):
+def test_a_revoked_task_is_not_published_again(worker):
     task_id = str(uuid.uuid4())
     current_app.control.revoke(task_id)
     wait_until(lambda: task_id in str(current_app.control.inspect(timeout=0.5).revoked()))
@@ -184,7 +184,7 @@ def test_a_task_that_was_revoked_is_not_rung_for_again(worker):
     assert probes.ran() == []
 
 
-def test_a_start_months_away_can_be_taken_back():
+def test_a_start_months_away_can_be_canceled():
     result = probes.durable.apply_async(("one",), countdown=90 * 24 * 3600)
 
     assert enqueue.cancel(result.id)
@@ -193,7 +193,7 @@ def test_a_start_months_away_can_be_taken_back():
     assert has_status(result, "failed")()
 
 
-def test_a_task_that_wants_to_be_replaced_is_a_dead_letter(worker):
+def test_a_durable_task_that_is_replaced_fails(worker):
     result = probes.replaced.delay()
 
     wait_until(has_status(result, "failed"))
@@ -201,17 +201,17 @@ def test_a_task_that_wants_to_be_replaced_is_a_dead_letter(worker):
     assert "a durable task is not replaced" in FailedTask.objects.get(pk=result.id).last_error
 
 
-def test_what_follows_a_plain_task_that_was_rejected_is_kept(worker):
-    chain(probes.far_away.si(), probes.tell.si("the rest")).apply_async()
+def test_the_links_of_a_rejected_plain_task_are_stored(worker):
+    chain(probes.far_away.si(), probes.echo.si("the rest")).apply_async()
     wait_until(FailedTask.objects.exists)
 
     failed = FailedTask.objects.get()
     assert (failed.error_type, failed.queue) == ("Reject", "default")
-    assert failed.options["chain"][0]["task"] == "tests.tell"
+    assert failed.options["chain"][0]["task"] == "tests.echo"
 
 
-def test_what_follows_a_plain_task_follows_its_second_run(worker):
-    chain(probes.plain_flaky.si(1), probes.tell.si("the rest")).apply_async()
+def test_the_links_of_a_plain_task_follow_its_replay(worker):
+    chain(probes.plain_flaky.si(1), probes.echo.si("the rest")).apply_async()
     wait_until(FailedTask.objects.exists)
 
     replay(FailedTask.objects.get())
@@ -224,7 +224,7 @@ def test_what_follows_a_plain_task_follows_its_second_run(worker):
     [((7,), {"password": "sesame"}), ((7, "sesame"), {})],
     ids=["by name", "by position"],
 )
-def test_a_secret_of_a_task_that_gives_up_is_told_nowhere(worker, admin_client, args, kwargs):
+def test_a_secret_of_a_failed_task_appears_nowhere(worker, admin_client, args, kwargs):
     before = len(worker.output())
     result = probes.giving_up.apply_async(args, kwargs, ignore_result=False)
     wait_until(FailedTask.objects.exists)
@@ -234,8 +234,8 @@ def test_a_secret_of_a_task_that_gives_up_is_told_nowhere(worker, admin_client, 
     kept = TaskResult.objects.filter(task_id=result.id).values().get()
     assert "********" in page
     assert "********" in kept["task_args"] + kept["task_kwargs"]
-    told = [failed.last_error, failed.traceback, page, str(kept), worker.output()[before:]]
-    assert [text for text in told if "sesame" in text] == []
+    texts = [failed.last_error, failed.traceback, page, str(kept), worker.output()[before:]]
+    assert [text for text in texts if "sesame" in text] == []
     with pytest.raises(ValueError, match="was not stored"):
         replay(failed)
 

@@ -18,7 +18,7 @@ def make(**fields):
 
 
 @pytest.mark.django_db
-def test_a_claim_counts_the_attempt_and_takes_the_lease():
+def test_a_claim_counts_the_attempt_and_sets_the_lease():
     row = Email.objects.claim(make().pk, LEASE)
 
     assert (row.status, row.attempts) == ("sending", 1)
@@ -59,7 +59,7 @@ def test_only_the_holder_of_the_lease_writes_the_outcome():
 @pytest.mark.parametrize(
     ("messages", "found"), [(0, 4), (2, 3), (9, 1)], ids=["lost", "some are lost", "waiting"]
 )
-def test_the_oldest_rows_are_taken_for_those_without_a_message(messages, found, monkeypatch):
+def test_the_oldest_rows_count_as_those_without_a_message(messages, found, monkeypatch):
     monkeypatch.setattr(leases, "REQUEUE_LIMIT", 4)
     monkeypatch.setattr(leases, "REQUEUE_MINIMUM", 1)
     rows = [make(next_attempt_at=Now() - age * HOUR) for age in (1, 5, 3, 2, 4)]
@@ -71,7 +71,7 @@ def test_the_oldest_rows_are_taken_for_those_without_a_message(messages, found, 
 
 
 @pytest.mark.django_db
-def test_the_lease_begins_when_the_row_is_taken_and_not_when_it_was_read():
+def test_the_lease_begins_with_the_claim():
     def stand_still(execute, sql, *rest):
         if sql.startswith("UPDATE"):
             time.sleep(0.6)

@@ -38,7 +38,7 @@ def test_the_sweeper_publishes_only_missing_messages(make_email, published, monk
     assert published == [("mail.deliver_email", (str(old.pk),))]
 
 
-def test_the_sweepers_query_does_not_read_the_whole_table(db):
+def test_the_query_of_a_sweep_does_not_read_the_whole_table(db):
     Email.objects.bulk_create(Email(template="x", to="x", status="sent") for _ in range(500))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE mail_email")

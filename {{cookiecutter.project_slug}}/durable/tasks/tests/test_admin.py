@@ -16,7 +16,7 @@ def entry():
 
 
 @pytest.mark.parametrize(("may", "enabled"), [("view", True), ("change", False)])
-def test_who_may_only_look_disables_nothing(client, django_user_model, entry, may, enabled):
+def test_a_view_only_user_disables_nothing(client, django_user_model, entry, may, enabled):
     user = django_user_model.objects.create_user("ann@example.com", is_staff=True)
     names = {"view_periodictask", f"{may}_periodictask"}
     user.user_permissions.set(Permission.objects.filter(codename__in=names))

@@ -37,15 +37,15 @@ def test_a_durable_task_takes_what_json_gives_back():
         durable.delay(uuid.uuid4())
 
 
-def test_a_dead_letter_keeps_no_arguments_that_are_too_large():
+def test_a_failed_task_stores_no_arguments_that_are_too_large():
     kept = stored_arguments("reports.probe", [FIVE_MEGABYTES], {})
 
     assert len(str(kept)) < MAX_ARGUMENTS_SIZE
     assert "bytes, not stored" in kept["args"][0]
 
 
-def test_a_dead_letter_keeps_what_postgresql_cannot_hold_in_another_form():
-    kept = stored_arguments("tests.tell", ["a\x00b"], {})
+def test_a_failed_task_stores_replacements_for_what_postgresql_cannot_hold():
+    kept = stored_arguments("tests.echo", ["a\x00b"], {})
 
     assert kept["args"] == ["a\N{REPLACEMENT CHARACTER}b"]
 
@@ -61,7 +61,7 @@ def test_a_dead_letter_keeps_what_postgresql_cannot_hold_in_another_form():
     ],
     ids=["by position", "too many", "no list", "without names", "unknown"],
 )
-def test_a_secret_given_by_position_is_hidden_by_its_parameters_name(task, args, shown):
+def test_a_secret_given_by_position_is_redacted_by_its_parameters_name(task, args, shown):
     assert redacted_arguments(task, args, {})["args"] == shown
 
 
@@ -70,7 +70,7 @@ def test_a_secret_given_by_position_is_hidden_by_its_parameters_name(task, args,
     [(giving_up.s("sesame"), [REDACTED]), (giving_up.si(7, "sesame"), [7, REDACTED])],
     ids=["after a result", "without it"],
 )
-def test_a_secret_of_what_follows_is_hidden_too(link, shown):
+def test_a_secret_of_a_link_is_redacted_too(link, shown):
     assert redact({"chain": [link]})["chain"][0]["args"] == shown
 
 

@@ -67,7 +67,7 @@ def test_a_durable_task_is_a_row_before_the_commit():
 
 
 @pytest.mark.django_db
-def test_a_broker_that_is_away_does_not_end_what_follows_a_commit(
+def test_a_broker_that_is_down_stops_no_later_callback_of_a_commit(
     redis_server, django_capture_on_commit_callbacks
 ):
     redis_server.stop()
@@ -80,7 +80,7 @@ def test_a_broker_that_is_away_does_not_end_what_follows_a_commit(
     assert after == ["reached"]
 
 
-def test_a_broker_that_is_away_raises_when_publishing_and_not_when_ringing(redis_server):
+def test_a_broker_that_is_down_raises_or_is_logged(redis_server):
     redis_server.stop()
     started = time.monotonic()
 
@@ -90,10 +90,10 @@ def test_a_broker_that_is_away_raises_when_publishing_and_not_when_ringing(redis
     assert time.monotonic() - started < 1
 
 
-def test_a_broker_that_is_away_is_logged_without_the_arguments(redis_server, caplog):
+def test_a_broker_that_is_down_is_logged_without_the_arguments(redis_server, caplog):
     redis_server.stop()
 
-    assert probes.tell.publish_or_log(("sesame",)) is False
+    assert probes.echo.publish_or_log(("sesame",)) is False
 
     assert "broker_unreachable" in caplog.text
     assert "sesame" not in caplog.text
@@ -108,7 +108,7 @@ def running():
 
 
 @pytest.mark.parametrize(("retry", "kept"), [(Task.retry, True), (DjangoTask.retry, False)])
-def test_a_retry_that_cannot_be_published_is_kept_and_celery_would_drop_it(
+def test_a_retry_that_cannot_be_published_is_requeued_and_celery_would_drop_it(
     redis_server, running, retry, kept
 ):
     redis_server.stop()
@@ -118,7 +118,7 @@ def test_a_retry_that_cannot_be_published_is_kept_and_celery_would_drop_it(
     assert rejected.value.requeue is kept
 
 
-def test_a_retry_that_can_never_be_published_is_not_kept(running):
+def test_a_retry_that_can_never_be_published_is_not_requeued(running):
     with pytest.raises(Reject) as rejected:
         running.retry(countdown=365 * 24 * 3600)
     assert not rejected.value.requeue
@@ -133,7 +133,7 @@ def giving_up():
     probes.giving_up.pop_request()
 
 
-def test_a_task_that_gives_up_tells_what_went_wrong_and_no_arguments(giving_up):
+def test_the_last_attempt_reports_its_error_and_no_arguments(giving_up):
     def work():
         try:
             int("no number")
@@ -143,12 +143,12 @@ def test_a_task_that_gives_up_tells_what_went_wrong_and_no_arguments(giving_up):
     with pytest.raises(MaxRetriesExceededError, match="attempt 1 was the last") as gave_up:
         work()
 
-    told = "".join(traceback.format_exception(gave_up.value))
-    assert "no number" in told
-    assert "sesame" not in told
+    texts = "".join(traceback.format_exception(gave_up.value))
+    assert "no number" in texts
+    assert "sesame" not in texts
 
 
-def test_a_task_that_gives_up_raises_the_error_that_it_was_told(giving_up):
+def test_the_last_attempt_raises_the_error_that_it_was_given(giving_up):
     with pytest.raises(MaxRetriesExceededError, match="mine"):
         giving_up.retry(exc=MaxRetriesExceededError("mine"))
 

@@ -38,7 +38,7 @@ def test_a_chord_of_plain_tasks_may_follow_a_plain_task():
         chain(report.si(), group(report.si(1), durable.si("a")), report.si(3)).apply_async()
 
 
-def test_what_follows_is_kept_with_an_id_of_its_own():
+def test_a_link_is_stored_with_an_id_of_its_own():
     chain(durable.s("a"), group(durable_link.s("b"), durable_link.s("c"))).apply_async()
     durable.apply_async(("d",), link=durable_link.s("e"))
 

@@ -106,7 +106,7 @@ def test_an_option_that_a_durable_task_cannot_keep_is_refused(option):
 
 def test_a_serializer_that_no_worker_accepts_is_refused():
     with pytest.raises(ValueError, match="workers accept JSON only"):
-        probes.tell.apply_async(("one",), serializer="pickle")
+        probes.echo.apply_async(("one",), serializer="pickle")
 
 
 def test_a_queue_on_the_decorator_holds_for_a_durable_task(monkeypatch):
@@ -138,21 +138,21 @@ def test_an_argument_that_the_database_cannot_hold_is_refused_before_anything_is
 def test_arguments_that_hold_themselves_are_refused():
     endless = []
     endless.append(endless)
-    for task in (probes.tell, probes.durable):
+    for task in (probes.echo, probes.durable):
         with pytest.raises((TypeError, ValueError), match="pass"):
             task.delay(endless)
 
 
 @pytest.mark.parametrize("start", [math.nan, math.inf, 10**12, -(10**12)])
 def test_an_impossible_countdown_is_refused(start):
-    for task in (probes.tell, probes.durable):
+    for task in (probes.echo, probes.durable):
         with pytest.raises(ValueError, match="the longest is 3650 days"):
             task.apply_async(("one",), countdown=start)
 
 
 @pytest.mark.parametrize("start", ["5", True, b"5", timedelta(1)], ids=str)
 def test_a_start_of_another_type_is_refused(start):
-    for task in (probes.tell, probes.durable):
+    for task in (probes.echo, probes.durable):
         with pytest.raises(TypeError, match="give a datetime as eta"):
             task.apply_async(("one",), eta=start)
 
@@ -180,7 +180,7 @@ def test_a_time_without_a_zone_is_in_the_zone_of_celery(zone, monkeypatch):
         start = datetime.now(current_app.timezone).replace(tzinfo=None) + timedelta(minutes=10)
         probes.durable.apply_async(("one",), eta=start)
         with published() as headers:
-            probes.tell.apply_async(("one",), eta=start)
+            probes.echo.apply_async(("one",), eta=start)
     finally:
         current_app.conf.timezone = here
         current_app.__dict__.pop("timezone", None)
@@ -206,7 +206,7 @@ def limits_of(**options):
 
 def test_limits_on_the_decorator_win_within_the_longest_of_the_table():
     assert limits_of(soft_time_limit=1, time_limit=2) == (1, 2, [])
-    assert limits_of()[:2] == (probes.tell.soft_time_limit, probes.tell.time_limit)
+    assert limits_of()[:2] == (probes.echo.soft_time_limit, probes.echo.time_limit)
 
 
 @pytest.mark.parametrize(

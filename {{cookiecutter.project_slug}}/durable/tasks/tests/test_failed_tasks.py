@@ -58,7 +58,7 @@ def test_a_task_that_cannot_be_replayed_gives_the_reason(fail, fields, reason):
         replay(fail(**fields))
 
 
-def test_what_has_no_queue_goes_where_the_table_says(fail):
+def test_a_replay_without_a_queue_is_routed(fail):
     assert (
         replay(fail("reports.probe", queue="")).queue
         == current_app.amqp.router.route({}, "reports.probe")["queue"].name
@@ -86,7 +86,7 @@ def test_the_page_hides_secrets_and_shows_the_rest(fail, admin_client):
     assert "Traceback: line 1" in page
 
 
-def test_the_list_filters_by_task_and_error_and_runs_or_discards(fail, admin_client):
+def test_the_list_filters_by_task_and_error_and_replays_or_discards(fail, admin_client):
     fail()
     other = fail("tests.flaky", error_type="KeyError", last_error="KeyError: x")
     url = reverse("admin:tasks_failedtask_changelist")
@@ -102,7 +102,7 @@ def test_the_list_filters_by_task_and_error_and_runs_or_discards(fail, admin_cli
 
 
 @pytest.mark.parametrize("way", ["admin", "command", "purge"])
-def test_what_leaves_is_not_read_and_goes_in_slices(fail, admin_client, monkeypatch, way):
+def test_deleted_rows_are_not_read_and_go_in_batches(fail, admin_client, monkeypatch, way):
     monkeypatch.setattr("durable.requeue.PURGE_BATCH", 2)
     chosen = [fail(finished_at="2001-01-01T00:00Z", traceback="long").pk for _ in range(5)]
     url = reverse("admin:tasks_failedtask_changelist")
@@ -121,7 +121,7 @@ def test_what_leaves_is_not_read_and_goes_in_slices(fail, admin_client, monkeypa
     assert len([sql for sql in statements if sql.startswith('DELETE FROM "tasks_taskrun"')]) == 3
 
 
-def test_the_command_lists_runs_and_discards(fail, capsys):
+def test_the_command_lists_replays_and_discards(fail, capsys):
     failed = fail()
     fail("tests.flaky")
 
@@ -136,14 +136,14 @@ def test_the_command_lists_runs_and_discards(fail, capsys):
     assert FailedTask.objects.get() == failed
 
 
-def test_the_command_wants_to_know_which(fail):
+def test_the_command_asks_which_tasks(fail):
     with pytest.raises(CommandError, match="name the tasks"):
         call_command("failed_tasks", "discard")
     with pytest.raises(CommandError, match="not a valid UUID"):
         call_command("failed_tasks", "replay", "seven")
 
 
-def test_the_command_says_what_cannot_run(fail, capsys):
+def test_the_command_reports_what_it_cannot_replay(fail, capsys):
     fail("gone.task")
     fail()
 

@@ -13,7 +13,7 @@ from durable.tasks.redaction import REDACTED, redact
 from durable.tasks.tasks import heartbeat
 
 
-def test_secrets_are_hidden_by_name_at_any_depth():
+def test_secrets_are_redacted_by_name_at_any_depth():
     arguments = {"user": 1, "auth": [{"API_KEY": "x", "name": "y"}], "password": {"old": "z"}}
 
     assert redact(arguments) == {
@@ -23,12 +23,12 @@ def test_secrets_are_hidden_by_name_at_any_depth():
     }
 
 
-def test_what_json_cannot_hold_is_kept_as_text():
+def test_a_value_that_is_no_json_is_stored_as_text():
     assert "object at" in redact([object()])[0]
 
 
 @pytest.mark.django_db
-def test_a_failed_task_is_kept_with_its_error(monkeypatch):
+def test_a_failed_task_is_stored_with_its_error(monkeypatch):
     def broken():
         raise ZeroDivisionError("no heart")
 
@@ -41,7 +41,7 @@ def test_a_failed_task_is_kept_with_its_error(monkeypatch):
 
 
 @pytest.mark.django_db
-def test_a_task_that_is_done_does_not_become_a_dead_letter():
+def test_a_done_task_does_not_become_a_failed_one():
     done = TaskRun.objects.create(name="tests.durable", status="done")
 
     record_failure(str(done.pk), "tests.durable", TimeoutError("too late"), (), {})
@@ -51,7 +51,7 @@ def test_a_task_that_is_done_does_not_become_a_dead_letter():
 
 
 @pytest.mark.django_db
-def test_only_failed_runs_are_dead_letters(admin_client):
+def test_only_failed_runs_are_listed(admin_client):
     TaskRun.objects.create(name="fine", status="done")
     TaskRun.objects.create(name="broken", status="failed")
 
@@ -62,7 +62,7 @@ def test_only_failed_runs_are_dead_letters(admin_client):
 
 
 @pytest.mark.django_db
-def test_a_run_that_another_worker_has_is_left_to_it():
+def test_a_run_that_another_worker_holds_does_not_fail():
     held = TaskRun.objects.create(name="tests.durable", status="running", worker="celery@b")
 
     record_failure(str(held.pk), "tests.durable", TimeoutError("late"), (), {}, worker="celery@a")
@@ -77,7 +77,7 @@ def test_a_run_that_another_worker_has_is_left_to_it():
 
 
 @pytest.mark.django_db
-def test_what_is_known_of_a_dead_letter_is_not_forgotten():
+def test_an_unknown_value_overwrites_nothing_of_a_failed_task():
     failed = TaskRun.objects.create(name="x", status="failed", queue="default", worker="celery@a")
 
     record_failure(str(failed.pk), "x", TimeoutError("late"), (), {}, worker="", queue="")
@@ -87,7 +87,7 @@ def test_what_is_known_of_a_dead_letter_is_not_forgotten():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_dead_letter_is_written_though_the_connection_was_lost(monkeypatch):
+def test_a_failed_task_is_stored_though_the_connection_was_lost(monkeypatch):
     write, errors = failures.write_failure, [OperationalError("the connection is closed")]
 
     def flaky(*args, **values):
@@ -96,12 +96,12 @@ def test_a_dead_letter_is_written_though_the_connection_was_lost(monkeypatch):
         write(*args, **values)
 
     monkeypatch.setattr(failures, "write_failure", flaky)
-    record_failure("some-task", "tests.tell", OperationalError("gone"), (), {})
+    record_failure("some-task", "tests.echo", OperationalError("gone"), (), {})
 
     assert FailedTask.objects.get().last_error == "OperationalError: gone"
 
 
-def test_the_log_of_a_failed_task_does_not_tell_its_arguments():
+def test_the_log_of_a_failed_task_holds_no_arguments():
     record = logging.makeLogRecord(
         {
             "name": "celery.app.trace",
@@ -120,14 +120,14 @@ def test_the_log_of_a_failed_task_does_not_tell_its_arguments():
 
 
 @pytest.mark.parametrize("chain", ["abc", [1], [{"task": "x"}], 7])
-def test_links_of_another_form_keep_no_failure_from_being_written(chain):
+def test_links_of_another_form_stop_no_failure_from_being_stored(chain):
     request = Context(chain=chain)
 
     assert failures.links_of(request) == {}
 
 
 @pytest.mark.django_db
-def test_a_durable_tasks_secret_given_by_position_is_hidden_and_it_can_run_again(admin_client):
+def test_a_durable_tasks_secret_is_redacted_and_it_can_be_replayed(admin_client):
     failed = FailedTask.objects.create(name="tests.failing", args=["sesame"], status="failed")
 
     page = admin_client.get(f"/admin/tasks/failedtask/{failed.pk}/change/").text

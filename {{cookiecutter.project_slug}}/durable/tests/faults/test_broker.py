@@ -166,7 +166,7 @@ def consumes(word):
     """Return a condition: a task with this word, published again and again, has run."""
 
     def condition():
-        probes.tell.publish_or_log((word,))
+        probes.echo.publish_or_log((word,))
         return word in probes.ran()
 
     return condition
@@ -178,7 +178,7 @@ def flushed_afterwards(worker):
     yield
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.flushdb()
-    probes.tell.delay("the end")
+    probes.echo.delay("the end")
     wait_until(lambda: "the end" in probes.ran())
 
 

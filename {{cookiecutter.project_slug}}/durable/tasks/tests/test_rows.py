@@ -66,7 +66,7 @@ def test_a_sweep_publishes_no_more_than_each_queue_lacks(published, monkeypatch)
     assert published == [("tests.durable", str(of_a_former_queue.pk))]
 
 
-def test_the_sweepers_query_does_not_read_the_whole_table():
+def test_the_query_of_a_sweep_does_not_read_the_whole_table():
     TaskRun.objects.bulk_create(TaskRun(name="x", status="done") for _ in range(500))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE tasks_taskrun")
@@ -78,7 +78,7 @@ def test_the_sweepers_query_does_not_read_the_whole_table():
     assert "SCAN tasks_taskrun" not in plan
 
 
-def test_old_rows_leave_when_their_retention_is_over():
+def test_old_rows_are_purged_when_their_retention_is_over():
     run(status="done", finished_at=Now() - WEEKS)
     run(status="failed", finished_at=Now() - WEEKS)
     count = CrashCount.objects.create(task_id=uuid.uuid4(), name="x")
@@ -133,7 +133,7 @@ def test_a_plain_task_stops_when_its_third_worker_has_died():
         redeliver("some-task")
 
 
-def test_a_plain_task_runs_while_the_database_is_away(monkeypatch):
+def test_a_plain_task_runs_while_the_database_is_down(monkeypatch):
     def away(*_):
         raise DatabaseError("no database")
 
@@ -245,7 +245,7 @@ def test_an_outcome_is_written_though_the_database_has_become_a_replica():
     assert waiting.status == "done"
 
 
-def test_a_sweep_ends_well_though_the_broker_went_away(redis_server):
+def test_a_sweep_ends_without_an_error_while_the_broker_is_down(redis_server):
     waiting = run()
     assert requeue.publish_all([waiting], enqueue.publish) == 1
 
