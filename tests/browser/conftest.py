@@ -1,4 +1,4 @@
-"""A running project with and without Channels, and pages in Chromium that report what is wrong with them."""
+"""A running project with and without Channels, and pages in Chromium that report errors."""
 
 import os
 import re
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PASSWORD = "a long password"
 ANN, BOB, STAFF = "ann@example.com", "bob@example.com", "staff@example.com"
-POLLED_WITHIN, LIVE_WITHIN = 20.0, 1.0  # seconds until an open page shows what is new
+POLLED_WITHIN, LIVE_WITHIN = 20.0, 1.0  # seconds until an open page shows a change
 PICTURE: ViewportSize = {"width": 1000, "height": 640}  # pixels
-PATIENCE = 15_000  # milliseconds until a page that waits gives up
-# What a page says when its network is away is no mistake of the page.
+TIMEOUT = 15_000  # milliseconds that a page waits for a condition
+# Errors that a page logs because its network is down.
 NETWORK = re.compile(
     r"net::ERR_|WebSocket connection to|Failed to load resource|htmx:(afterRequest|sendError)"
 )
@@ -50,7 +50,7 @@ for email in ({ANN!r}, {BOB!r}):
 
 
 def chromium() -> str:
-    """Return where Chromium is; install Debian's if it is missing and that is possible."""
+    """Return the path of Chromium; install Debian's if it is missing and possible."""
     for attempt in range(2):
         for name in BROWSERS:
             if found := shutil.which(name):
@@ -72,7 +72,7 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
         )
-        expect.set_options(timeout=PATIENCE)
+        expect.set_options(timeout=TIMEOUT)
         yield browser
         browser.close()
 
@@ -83,8 +83,8 @@ class Service(NamedTuple):
     Args:
         terminal: runs its commands.
         run: `make dev`.
-        mailbox: where its mails arrive.
-        live: whether pages are told at once.
+        mailbox: receives its mails.
+        live: whether pages get updates over WebSocket.
     """
 
     terminal: Terminal
@@ -98,8 +98,8 @@ class Service(NamedTuple):
         return f"http://localhost:{self.run.port}"
 
     @property
-    def seen_within(self) -> float:
-        """Return the seconds in which an open page shows what is new."""
+    def updated_within(self) -> float:
+        """Return the seconds until an open page shows a change."""
         return LIVE_WITHIN if self.live else POLLED_WITHIN
 
     def shell(self, source: str) -> str:
@@ -109,7 +109,7 @@ class Service(NamedTuple):
         return done.stdout.strip()
 
     def mail_to(self, address: str) -> "EmailMessage":
-        """Wait for a mail to somebody, and return the last one."""
+        """Wait for a mail to an address, and return the last one."""
         found = [message for message in self.mailbox.messages if message["To"] == address]
         self.run.wait_until(
             lambda: found.extend(m for m in self.mailbox.messages if m["To"] == address) or found
@@ -119,7 +119,7 @@ class Service(NamedTuple):
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """Start PostgreSQL, and return the URL of a database on it, whose name is left open."""
+    """Start PostgreSQL; return the URL of its databases, with a placeholder for the name."""
     folder = Path(tempfile.mkdtemp(prefix="browser-"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
@@ -161,18 +161,18 @@ def service(request: pytest.FixtureRequest, bake: Bake, postgresql: str) -> Iter
 
 
 class Visitor(NamedTuple):
-    """Somebody with a browser of their own.
+    """A user with their own browser.
 
     Args:
-        page: what they look at.
-        problems: what pages have complained about so far.
+        page: the open page.
+        problems: errors that pages have logged so far.
     """
 
     page: Page
     problems: list[str]
 
     def go_offline(self, *, offline: bool = True) -> None:
-        """Cut the network, or mend it; what pages complain about meanwhile is forgotten."""
+        """Disconnect the network or, with `offline=False`, reconnect it and drop its errors."""
         self.page.context.set_offline(offline)
         if not offline:
             self.problems[:] = [text for text in self.problems if not NETWORK.search(text)]
@@ -183,10 +183,10 @@ Visit = Callable[..., Visitor]
 
 @pytest.fixture
 def visit(browser: Browser, service: Service) -> Iterator[Visit]:
-    """Return a function that opens a browser for somebody, signed in unless told otherwise.
+    """Return a function that opens a browser, logged in if it gets an address.
 
-    No page may write an error to the console, and none may offend the Content-Security-Policy, which
-    Chromium reports there too.
+    Pages must log no errors, and must not violate the Content-Security-Policy, which Chromium logs
+    as an error.
     """
     contexts: list[BrowserContext] = []
     problems: list[str] = []
@@ -194,7 +194,7 @@ def visit(browser: Browser, service: Service) -> Iterator[Visit]:
     def visit(email: str = "", path: str = "/", **options: object) -> Visitor:
         context = browser.new_context(base_url=service.site, **options)  # type: ignore[arg-type]
         contexts.append(context)
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT)
         page = context.new_page()
         page.on(
             "console",
@@ -223,7 +223,7 @@ Photograph = Callable[..., None]
 
 @pytest.fixture
 def photograph(request: pytest.FixtureRequest, service: Service) -> Photograph:
-    """Return a function that keeps a picture of a page for README, with `--screenshots`."""
+    """Return a function that saves a screenshot of a page for README, with `--screenshots`."""
 
     def keep(page: Page, name: str, size: ViewportSize = PICTURE) -> None:
         if service.live and request.config.getoption("screenshots"):

@@ -105,7 +105,7 @@ def test_a_message_updates_the_unread_count_of_staff_without_a_reload(
     write(visit().page)
     sent = time.monotonic()
 
-    expect(unread(staff, 1)).to_be_visible(timeout=service.seen_within * 1000)
+    expect(unread(staff, 1)).to_be_visible(timeout=service.updated_within * 1000)
     print(f"the count was updated {time.monotonic() - sent:.2f} s after the answer")
     photograph(staff, "home")
     assert staff.evaluate("document.body.dataset.loaded") == "once"
@@ -155,7 +155,7 @@ def test_users_do_not_see_notifications_of_others(service: Service, visit: Visit
 
     service.shell(NOTIFY.format(email=ANN, title="For Ann alone"))
 
-    expect(unread(ann, 1)).to_be_visible(timeout=service.seen_within * 1000)
+    expect(unread(ann, 1)).to_be_visible(timeout=service.updated_within * 1000)
     ann.reload()
     expect(ann.get_by_text("For Ann alone")).to_be_visible()
     bob.reload()
@@ -281,7 +281,7 @@ def test_an_invitation_is_accepted_from_its_mail(service: Service, visit: Visit)
 
     expect(dora.get_by_text("Welcome!")).to_be_visible()
     expect(dora.get_by_role("button", name="Log out")).to_be_visible()
-    expect(unread(staff, 1)).to_be_visible(timeout=service.seen_within * 1000)
+    expect(unread(staff, 1)).to_be_visible(timeout=service.updated_within * 1000)
     again = visit()
     answer = again.page.goto(link)
     assert answer is not None
@@ -292,7 +292,7 @@ def test_an_invitation_is_accepted_from_its_mail(service: Service, visit: Visit)
     expect(staff.get_by_role("link", name="unread")).to_have_count(0)
 
 
-def test_the_admin_shows_a_mail_and_sends_it_again(service: Service, visit: Visit) -> None:
+def test_the_admin_shows_and_resends_a_mail(service: Service, visit: Visit) -> None:
     write(visit().page)
     service.mail_to("cleo@example.com")
     page = visit(STAFF, "/admin/mail/email/?q=cleo").page
@@ -307,7 +307,7 @@ def test_the_admin_shows_a_mail_and_sends_it_again(service: Service, visit: Visi
     assert service.mailbox.messages[-1]["To"] == "cleo@example.com"
 
 
-def test_the_admin_runs_a_failed_task_again(service: Service, visit: Visit) -> None:
+def test_the_admin_replays_a_failed_task(service: Service, visit: Visit) -> None:
     service.shell(FAILING)
     page = visit(STAFF).page
 
@@ -317,10 +317,10 @@ def test_the_admin_runs_a_failed_task_again(service: Service, visit: Visit) -> N
 
     service.run.wait_until(lambda: failed() == 1)
     page.locator("#result_list tbody input.action-select").check()
-    page.locator("select[name=action]").select_option(label="Run again")
+    page.locator("select[name=action]").select_option(label="Replay")
     page.locator("button[name=index]").click()
 
-    expect(page.get_by_text("1 of 1 run again.")).to_be_visible()
+    expect(page.get_by_text("1 of 1 replayed.")).to_be_visible()
     service.run.wait_until(lambda: failed() == 2)
 
 
