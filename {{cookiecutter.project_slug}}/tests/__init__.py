@@ -1,1 +1,1 @@
-"""Tests of the parts together, and the servers that all tests use."""
+"""The promises of the service, kept by real servers and a real worker."""

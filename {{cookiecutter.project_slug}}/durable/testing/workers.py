@@ -118,7 +118,7 @@ class Worker:
             *OPTIONS,
             f"--queues={','.join(self.queues)}",
             f"--concurrency={self.concurrency}",
-            *(f"--include={module}" for module in probe_modules()),
+            f"--include={','.join(probe_modules())}",
         ]
         self.group = factory.start(
             arguments, self.log.name, self.broker, as_in_production=as_in_production
