@@ -34,15 +34,16 @@ demo: .venv/installed ## Render a project, start it, and watch a mail arrive (ON
 test: lint test-in-place test-template ## Run all checks and tests, as in CI (ARGS="-k mail")
 
 test-fast: lint ## Run the checks, the project's tests in place on SQLite, and the default render
-	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=sqlite $(IN_PLACE) --ignore=durable/tests/faults $(TWO) $(ARGS)
+	$(IN_PLACE) --database=sqlite --ignore=durable/tests/faults
 	$(BIN)/$(PYTEST) tests/test_render.py $(TWO) $(ARGS)
 
-# In place, the last layout of the queues holds, by workload.
-IN_PLACE = --ignore=config/tests/test_queues_by_priority.py
+# The tests of the project and of the engine. Unrendered, the queues are those by workload.
+IN_PLACE = cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) apps config durable tests \
+	--ignore=config/tests/test_queues_by_priority.py $(TWO) $(ARGS)
 
-# On SQLite a rendered project runs them, and those that kill parts on both: tests/test_project.py.
-test-in-place: .venv/installed
-	cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) --database=postgresql $(IN_PLACE) --ignore=durable/tests/faults $(TWO) $(ARGS)
+test-in-place: .venv/installed ## Run the tests of the project and of its engine, on both databases
+	$(IN_PLACE) --database=postgresql
+	$(IN_PLACE) --database=sqlite
 
 test-combinations: .venv/installed ## Check the files of all 3,240 combinations
 	$(BIN)/$(PYTEST) tests/test_combinations.py $(ARGS)

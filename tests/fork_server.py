@@ -51,6 +51,7 @@ def run(source: str, directory: str, environment: dict[str, str], output: str) -
 
 def main() -> None:
     """Serve until the input ends."""
+    os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # as in production; Celery reads it on import
     for name in LIBRARIES:
         import_module(name)
     gc.freeze()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine_tests import FITS, engine_tests
 from tests.forks import ForkServer, manage
 from tests.option_space import Template
 from tests.rendering import PROJECT, QUESTIONS, Bake, Cookiecutter, Hook
@@ -112,6 +113,13 @@ def test_no_trace_of_the_template_is_left(project: Path) -> None:
 
 def test_apps_are_the_templates_own_byte_for_byte(project: Path, template: Path) -> None:
     assert contents(project / "apps") == contents(template / PROJECT / "apps")
+
+
+def test_the_engines_own_tests_stay_in_the_template(project: Path, template: Path) -> None:
+    found = engine_tests(template)
+    assert {*FITS} < {*found}
+    assert not [path for path in found if (project / path).exists()]
+    assert not list((project / "durable").rglob("tests"))
 
 
 def test_copied_files_hold_no_template_statement(template: Path) -> None:

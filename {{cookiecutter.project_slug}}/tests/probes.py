@@ -4,11 +4,11 @@ import time
 
 from celery import shared_task
 
-from durable.tasks.base import Task
+from durable.api import DurableTask
 from durable.testing.runlog import ran, record
 
 
-@shared_task(base=Task, name="probes.work", durable=True)
+@shared_task(base=DurableTask, name="probes.work")
 def work(name: str, *, first_takes: float = 0) -> None:
     """Record the name; the first run takes `first_takes` seconds."""
     record(name)
@@ -16,7 +16,7 @@ def work(name: str, *, first_takes: float = 0) -> None:
         time.sleep(first_takes)
 
 
-@shared_task(base=Task, name="probes.fail", durable=True)
+@shared_task(base=DurableTask, name="probes.fail")
 def fail(password: str) -> None:
     """Fail permanently."""
     raise ValueError("this task always fails")

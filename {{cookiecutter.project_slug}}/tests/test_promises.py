@@ -12,9 +12,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from durable.mail.api import send_email
-from durable.mail.models import Email
-from durable.tasks.models import FailedTask, TaskRun
+from durable.api import Email, FailedTask, TaskRun, send_email
 from durable.testing.runlog import ran
 from durable.testing.workers import wait_until
 from tests import probes

@@ -50,7 +50,9 @@ def test_it_listens_on_this_machine_only(port):
 
 
 def test_without_a_password_it_does_not_start():
-    _, errors = open_flower.process.communicate(timeout=TIMEOUT)
+    process = open_flower.start()
 
-    assert open_flower.process.returncode != 0
+    _, errors = process.communicate(timeout=TIMEOUT)
+
+    assert process.returncode != 0
     assert "FLOWER_BASIC_AUTH" in errors

@@ -10,7 +10,7 @@ the database `test_<name in the URL>`. Do not set DJANGO_SETTINGS_MODULE; the pl
 
 Fixtures:
 
-- `worker`: a running Celery worker for all queues, started by production's command. Use it with
+- `worker`: a running Celery worker for all queues. Use it with
   `@pytest.mark.django_db(transaction=True)`, since a worker sees committed rows only. Call `kill`,
   `replace`, `wait`, `is_alive` and `output`.
 - `mailbox`: the SMTP server. `messages` are the mails it accepted. Set `respond` to a function that
@@ -21,8 +21,8 @@ Fixtures:
 Options:
 
 - `--database=postgresql|sqlite` (default: postgresql)
-- `--fork-worker`: fork the first worker from the test process, which is faster than production's
-  command. Workers that are started later are always forked.
+- `--fork-worker`: fork the first worker, too, from the test process. By default production's command
+  starts it; workers that start later are forked, which is faster.
 - `--numprocesses`, of pytest-xdist: each process has its own database, Redis, SMTP server and worker.
 
 Helpers to import:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
-from itertools import chain
 from typing import Any
 
 import django
@@ -26,7 +25,7 @@ from durable.testing.servers import (
     start_postgresql,
     start_sqlite,
 )
-from durable.testing.workers import Program, Worker
+from durable.testing.workers import Worker
 
 PRESET = os.environ.get("DJANGO_SETTINGS_MODULE")
 
@@ -99,20 +98,15 @@ def start_servers(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the SMTP server and the programs of the collected modules.
+    """Start the SMTP server.
 
-    Not earlier: the SMTP server is a thread, and workers are forked from a copy of this process.
+    Not earlier: it is a thread, and workers are forked from a copy of this process.
     """
-    if not session.items or session.config.option.collectonly:
-        return
-    gc.freeze()  # otherwise scanning these objects over and over takes a tenth of the time
-    gc.set_threshold(50_000)  # objects
-    smtp.start()
-    stack.callback(smtp.stop)
-    modules = dict.fromkeys(getattr(item, "module", None) for item in session.items)
-    for value in chain.from_iterable(vars(module).values() for module in modules if module):
-        if isinstance(value, Program):
-            value.start()
+    if session.items and not session.config.option.collectonly:
+        gc.freeze()  # otherwise scanning these objects over and over takes a tenth of the time
+        gc.set_threshold(50_000)  # objects
+        smtp.start()
+        stack.callback(smtp.stop)
 
 
 def pytest_unconfigure() -> None:
@@ -193,7 +187,8 @@ def running_worker(request: pytest.FixtureRequest) -> Iterator[Worker | None]:
         return
     with redis.behind_a_blackhole() as hole:
         worker = Worker(hole=hole)
-        worker.start(as_in_production=not request.config.getoption("fork_worker"))
+        is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+        worker.start(as_in_production=is_first and not request.config.getoption("fork_worker"))
         request.getfixturevalue("django_db_setup")
         yield worker
         worker.kill()

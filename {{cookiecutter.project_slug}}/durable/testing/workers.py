@@ -60,19 +60,21 @@ def probe_modules() -> list[str]:
 
 
 class Program:
-    """A program that a test module declares as a global: it starts while other modules' tests run.
+    """A program of the service, as a process of its own; it ends at the end of the run at the latest.
 
     Args:
         arguments: of Python, from the module's name on.
         environment: variables that the tests themselves do not have.
     """
 
+    process: subprocess.Popen[str] | None = None
+
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.arguments = arguments
         self.environment = environment
 
-    def start(self) -> None:
-        """Start the program; it ends at the end of the run at the latest."""
+    def start(self) -> subprocess.Popen[str]:
+        """Start the program."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", *self.arguments],
             env={**os.environ, **self.environment},
@@ -80,17 +82,20 @@ class Program:
             text=True,
         )
         stack.callback(self.stop)
+        return self.process
 
     def wait(self, port: int) -> None:
-        """Return once the program listens; fail with its error output if it has ended."""
-        wait_until(lambda: self.process.poll() is not None or listens("127.0.0.1", port))
-        assert self.process.poll() is None, self.process.communicate()[1]
+        """Start the program if it was not, and return once it listens; fail with its errors."""
+        process = self.process or self.start()
+        wait_until(lambda: process.poll() is not None or listens("127.0.0.1", port))
+        assert process.poll() is None, process.communicate()[1]
 
     def stop(self) -> None:
-        """Kill the program."""
-        self.process.kill()
-        with self.process:
-            pass  # closes its pipe
+        """Kill the program if it runs."""
+        if self.process:
+            self.process.kill()
+            with self.process:
+                self.process = None  # and its pipe is closed
 
 
 class Worker:
