@@ -129,20 +129,9 @@ def test_copied_files_hold_no_template_statement(template: Path) -> None:
         assert not (is_copied(name) and statement), name
 
 
-def test_rendered_files_hold_a_template_statement(template: Path) -> None:
-    for name, path in files(template / PROJECT):
-        text = path.read_bytes().decode(errors="replace")
-        assert is_copied(name) or re.search(r"\{\{|^\s*# %", text, re.MULTILINE), name
-
-
 def test_every_file_of_apps_is_copied(template: Path) -> None:
     apps = template / PROJECT / "apps"
     assert not [name for name, _ in files(apps) if not is_copied(f"apps/{name}")]
-
-
-def test_files_that_are_copied_by_name_exist(template: Path) -> None:
-    named = {pattern for pattern in COPIED if "*" not in pattern} - {*QUESTIONS["_left_by_tools"]}
-    assert not [name for name in named if not (template / PROJECT / name).is_file()]
 
 
 def test_rendered_files_use_comments_for_conditions(template: Path) -> None:
