@@ -48,55 +48,46 @@ class FromNow:
     delay: timedelta = timedelta(0)
 
 
-def field_of(model: type[models.Model], name: str) -> Any:
-    """Return a field of a model's own table."""
-    return model._meta.get_field(name)
-
-
-def column(model: type[models.Model], name: str) -> str:
-    """Return the quoted column of a field."""
-    return str(connection.ops.quote_name(field_of(model, name).column))
-
-
-def parameter(model: type[models.Model], name: str, value: Any) -> Any:
-    """Return a value as the driver takes it for a field."""
-    if isinstance(value, FromNow):
-        return value.delay.total_seconds()
-    return field_of(model, name).get_db_prep_save(value, connection)
-
-
-def assignments(model: type[models.Model], values: Mapping[str, Any]) -> str:
-    """Return `column = %s, …` for the values; Django's compiler takes ten times as long."""
-    _now, later = CLOCKS[connection.vendor]
-    return ", ".join(
-        f"{column(model, name)} = {later if isinstance(value, FromNow) else '%s'}"
-        for name, value in values.items()
-    )
-
-
-def parameters(model: type[models.Model], values: Mapping[str, Any]) -> list[Any]:
-    """Return the parameters for `assignments`."""
-    return [parameter(model, name, value) for name, value in values.items()]
-
-
-def update(model: type[models.Model], where: Mapping[str, Any], values: Mapping[str, Any]) -> int:
-    """Write values into the rows whose fields equal those of `where`.
+def assignments(
+    model: type[models.Model], values: Mapping[str, Any]
+) -> tuple[list[str], list[Any]]:
+    """Return `column = %s` for each value, and the parameters; Django's compiler takes ten times as long.
 
     Args:
         model: of the table.
-        where: field names and values; no None, which equals nothing in SQL.
-        values: field names and values, `FromNow` for times.
+        values: by field name, `FromNow` for times.
+    """
+    _now, later = CLOCKS[connection.vendor]
+    parts: list[str] = []
+    parameters: list[Any] = []
+    for name, value in values.items():
+        field: Any = model._meta.get_field(name)
+        column = connection.ops.quote_name(field.column)
+        if isinstance(value, FromNow):
+            parts.append(f"{column} = {later}")
+            parameters.append(value.delay.total_seconds())
+        else:
+            parts.append(f"{column} = %s")
+            parameters.append(field.get_db_prep_save(value, connection))
+    return parts, parameters
+
+
+def update(model: type[models.Model], where: Mapping[str, Any], values: Mapping[str, Any]) -> int:
+    """Write values into the rows whose fields equal those of `where`; see `assignments`.
+
+    Args:
+        model: of the table.
+        where: by field name; no None, which equals nothing in SQL.
+        values: by field name.
 
     Returns:
         the number of rows that were changed.
     """
     table = connection.ops.quote_name(model._meta.db_table)
-    found = " AND ".join(f"{column(model, name)} = %s" for name in where)
+    (new, parameters), (found, of_where) = assignments(model, values), assignments(model, where)
+    statement = f"UPDATE {table} SET {', '.join(new)} WHERE {' AND '.join(found)}"  # noqa: S608 - quoted names
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {table} SET {assignments(model, values)} WHERE {found}",  # noqa: S608 - quoted names
-            [*parameters(model, values), *parameters(model, where)],
-        )
+        cursor.execute(statement, [*parameters, *of_where])
         return int(cursor.rowcount)
 
 

@@ -13,7 +13,7 @@ from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from durable.db import CLOCKS, assignments, parameter, parameters, update
+from durable.db import CLOCKS, FromNow, assignments, update
 
 Row = TypeVar("Row", bound="LeasedRow")
 
@@ -26,13 +26,10 @@ REQUEUE_MINIMUM = 100
 
 CLAIM = """
     UPDATE {table} SET
-        status = %s,
+        {values},
         attempts = attempts + 1,
-        crashes = crashes + CASE WHEN status = %s THEN 1 ELSE 0 END,
-        lease_token = %s,
-        lease_until = {later}
-        {more}
-    WHERE id = %s AND (
+        crashes = crashes + CASE WHEN status = %s THEN 1 ELSE 0 END
+    WHERE {key} AND (
         (status = %s AND next_attempt_at <= {now}) OR (status = %s AND lease_until < {now})
     )
     RETURNING *
@@ -69,17 +66,14 @@ class LeasedQuerySet(models.QuerySet[Row]):
             the row with your `lease_token`; None if it is not due or another worker holds it.
         """
         model = self.model
-        now, later = CLOCKS[connection.vendor]
-        statement = CLAIM.format(
-            table=connection.ops.quote_name(model._meta.db_table),
-            now=now,
-            later=later,
-            more=", " + assignments(model, values) if values else "",
-        )
-        token = parameter(model, "lease_token", uuid.uuid4())
-        claim = [model.CLAIMED, model.CLAIMED, token, lease.total_seconds()]
-        where = [parameter(model, "id", pk), model.QUEUED, model.CLAIMED]
-        rows = self.raw(statement, [*claim, *parameters(model, values), *where])
+        held = {"lease_token": uuid.uuid4(), "lease_until": FromNow(lease)}
+        parts, parameters = assignments(model, {"status": model.CLAIMED, **held, **values})
+        (key,), of_key = assignments(model, {"id": pk})
+        now, _later = CLOCKS[connection.vendor]
+        table = connection.ops.quote_name(model._meta.db_table)
+        statement = CLAIM.format(table=table, values=", ".join(parts), key=key, now=now)
+        states = [model.QUEUED, model.CLAIMED]
+        rows = self.raw(statement, [*parameters, model.CLAIMED, *of_key, *states])
         return next(iter(list(rows)), None)
 
 

@@ -12,7 +12,7 @@ from django.core.validators import validate_email
 from django.db import models, transaction
 from django.db.models import Q
 
-from durable.db import FromNow, field_of, update
+from durable.db import FromNow, update
 from durable.leases import LeasedQuerySet, LeasedRow
 from durable.mail.addresses import bare_address
 from durable.text import clean_text
@@ -112,7 +112,7 @@ class Email(LeasedRow):
         Args:
             message_id: the provider's id of the mail, by which its reports name it.
         """
-        message_id = clean_text(message_id)[: field_of(Email, "message_id").max_length]
+        message_id = clean_text(message_id)[: Email._meta.get_field("message_id").max_length]
         return self.end_attempt(
             self.Status.SENT, EmailEvent.Kind.SENT, message_id=message_id, sent_at=FromNow()
         )

@@ -8,7 +8,6 @@ from django.db import models
 from django.template.loader import get_template
 
 from durable.conf import conf
-from durable.db import field_of
 from durable.mail.models import Email, EmailAttachment
 from durable.text import to_json, validate_text
 
@@ -33,7 +32,7 @@ def validate_column(where: str, text: str, model: type[models.Model], column: st
         TypeError: it is no text.
         ValueError: it is too long, or the database cannot hold it.
     """
-    longest = field_of(model, column).max_length
+    longest: Any = model._meta.get_field(column).max_length
     if len(validate_text(where, text)) > longest:
         raise ValueError(f"{where}: {len(text)} characters given, and {longest} are allowed")
     return text

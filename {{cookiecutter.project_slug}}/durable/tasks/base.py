@@ -114,7 +114,7 @@ class Task(DjangoTask):
         self, args: Any, kwargs: Any, start: datetime | float | None, options: dict[str, Any]
     ) -> None:
         """Raise for a call that cannot succeed; see `apply_async`."""
-        validate_options(self, options)
+        validate_options(self.name, options, durable=self.durable)
         validate_arguments(self.name, args, kwargs)
         canvas.validate_links(self.name, durable=self.durable, options=options)
         validate_start(self, delay_until(start))
@@ -246,7 +246,7 @@ class DurableTask(Task):
         if self.app.conf.task_always_eager or is_retry_of_row(self, options):
             return super().apply_async(args, kwargs, countdown, eta, **options)
         args, kwargs = args or (), kwargs or {}
-        validate_options(self, options)
+        validate_options(self.name, options, durable=True)
         canvas.validate_links(self.name, durable=True, options=options)
         run = enqueue(self, args, kwargs, delay_until(eta or countdown), options)
         return self.AsyncResult(str(run.pk))

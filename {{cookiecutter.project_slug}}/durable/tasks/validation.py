@@ -55,9 +55,7 @@ def validate_declaration(task: type) -> None:
     name = declared.get("name") or task.__name__
     if declared.get("durable"):
         raise TypeError(f"{name}: use base=DurableTask instead of durable=True")
-    if getattr(task, "durable", False):
-        validate_durable_options(name, declared)
-    validate_serializer(name, declared)
+    validate_options(name, declared, durable=getattr(task, "durable", False))
 
 
 def returns_later(function: Any) -> bool:
@@ -83,22 +81,11 @@ def validate_result(task: str, result: Any) -> Any:
     return result
 
 
-def validate_options(task: Any, options: Mapping[str, Any]) -> None:
-    """Raise ValueError for an option of a call that would be ignored, or refused by every worker."""
-    if task.durable:
-        validate_durable_options(task.name, options)
-    validate_serializer(task.name, options)
-
-
-def validate_durable_options(task: str, options: Mapping[str, Any]) -> None:
-    """Raise ValueError for an option that a durable task cannot keep."""
-    for name, reason in NOT_DURABLE.items():
+def validate_options(task: str, options: Mapping[str, Any], *, durable: bool) -> None:
+    """Raise ValueError for an option that would be ignored, or that every worker would refuse."""
+    for name, reason in NOT_DURABLE.items() if durable else ():
         if options.get(name) is not None:
             raise ValueError(f"{task}: a durable task has no `{name}`: {reason}")
-
-
-def validate_serializer(task: str, options: Mapping[str, Any]) -> None:
-    """Raise ValueError for a serializer that workers do not accept."""
     if options.get("serializer") not in {None, "json"}:
         raise ValueError(f"{task}: serializer {options['serializer']!r}: workers accept JSON only")
 

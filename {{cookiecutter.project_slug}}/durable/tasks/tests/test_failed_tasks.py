@@ -11,8 +11,10 @@ from django.urls import reverse
 from durable.tasks import tasks
 from durable.tasks.failures import replay
 from durable.tasks.models import FailedTask, TaskRun
+from durable.tests import probes
 
 pytestmark = pytest.mark.django_db
+assert probes  # the tasks that fail here
 
 
 @pytest.fixture
