@@ -32,7 +32,8 @@ def validate_column(where: str, text: str, model: type[models.Model], column: st
         TypeError: it is no text.
         ValueError: it is too long, or the database cannot hold it.
     """
-    longest: Any = model._meta.get_field(column).max_length
+    field: Any = model._meta.get_field(column)
+    longest = field.max_length
     if len(validate_text(where, text)) > longest:
         raise ValueError(f"{where}: {len(text)} characters given, and {longest} are allowed")
     return text
