@@ -244,7 +244,7 @@ def test_a_failed_import_continues_when_its_task_is_replayed(worker, upload_sale
     wait_until(lambda: state_of(upload) == "failed")
 
     Upload.objects.update(bad_lines=[])
-    replay(FailedTask.objects.get())
+    replay(FailedTask.objects.get(pk=upload.pk))
 
     wait_until(lambda: state_of(upload) == "done")
     assert upload.imported == Sale.objects.count() == 3
