@@ -164,10 +164,10 @@ def demo(folder: Path, mailbox: Mailbox, *, once: bool) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process' environment without what would reach into a rendered project.
+    """Return this process' environment without the variables that would reach into the project.
 
-    That is every name that the project reads, so that the database and the Redis of whoever runs
-    this are left alone, and what `make` tells a `make` that it starts.
+    These are all names that the project reads, so that your own database and Redis are left alone,
+    and the variables that `make` gives to a `make` that it starts.
     """
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
     names = re.findall(r"^#? ?([A-Z_]+)=", example, re.MULTILINE)
