@@ -57,8 +57,8 @@ class Conf:
     # Most servers refuse more than 25 MB, and base64 adds a third.
     EMAIL_MAX_ATTACHMENTS_SIZE = Setting(18_000_000)  # bytes, all attachments of a mail together
 
-    # After a time-out, all callers in a process fail at once for this long. With many requests a
-    # second one of them waits, and the return of the broker is noticed soon.
+    # After a time-out, all callers in a process fail at once for this long; the broker and the cache
+    # each. With many requests a second one of them waits, and the return of Redis is noticed soon.
     BROKER_CIRCUIT_RESET = Setting(timedelta(seconds=5))
 
     # The leading Beat renews its lease three times within it, so one slow answer costs nothing, and

@@ -25,6 +25,10 @@ TRANSIENT_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
+class CircuitOpenError(BrokerError, RedisConnectionError):
+    """Redis did not answer a moment ago, so this process does not call it now."""
+
+
 class PoisonTaskError(Exception):
     """Several workers in a row have died with the same work, so no further worker gets it."""
 

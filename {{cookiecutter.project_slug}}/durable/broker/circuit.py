@@ -1,4 +1,4 @@
-"""A circuit breaker for publishing: a broker that is down costs one request its time-out, not every request."""
+"""A circuit breaker: a Redis that is down costs one request its time-out, not every request."""
 
 import os
 import time
@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from threading import Lock
+from typing import ClassVar
+from weakref import WeakSet
 
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from durable.conf import conf
-from durable.errors import BROKER_ERRORS
+from durable.errors import BROKER_ERRORS, CircuitOpenError
 
 
 class Circuit:
@@ -20,14 +21,23 @@ class Circuit:
 
     Args:
         reset_after: time until the next trial, by default BROKER_CIRCUIT_RESET; zero never opens.
+        errors: the errors that open it.
     """
 
-    def __init__(self, reset_after: timedelta | None = None) -> None:
+    all: ClassVar[WeakSet["Circuit"]] = WeakSet()  # the circuits of this process
+
+    def __init__(
+        self,
+        reset_after: timedelta | None = None,
+        errors: tuple[type[Exception], ...] = BROKER_ERRORS,
+    ) -> None:
         self.reset_after = reset_after
+        self.errors = errors
         self.since: datetime | None = None  # open since then, or closed
         self.next_trial = 0.0  # by the monotonic clock
         self.entered = ContextVar("entered", default=False)
         self.renew_lock()
+        self.all.add(self)
 
     def renew_lock(self) -> None:
         """Replace the lock: in the child of a fork, the thread that holds it does not exist."""
@@ -35,10 +45,10 @@ class Circuit:
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
-        """Guard a block that publishes; of nested blocks the outermost decides.
+        """Guard a block that calls Redis; of nested blocks the outermost decides.
 
         Raises:
-            kombu.exceptions.OperationalError: the circuit is open.
+            CircuitOpenError: the circuit is open.
         """
         if self.entered.get():
             yield
@@ -47,7 +57,7 @@ class Circuit:
         token = self.entered.set(True)
         try:
             yield
-        except BROKER_ERRORS:
+        except self.errors:
             self.open()
             raise
         else:
@@ -64,8 +74,8 @@ class Circuit:
             if seconds <= 0:
                 self.schedule_trial()
                 return
-            raise OperationalError(
-                f"the broker has not answered since {self.since:%H:%M:%S} (UTC); the next attempt "
+            raise CircuitOpenError(
+                f"Redis has not answered since {self.since:%H:%M:%S} (UTC); the next attempt "
                 f"is at {timezone.now() + timedelta(seconds=seconds):%H:%M:%S}"
             )
 
@@ -87,9 +97,16 @@ class Circuit:
                 self.since = None
 
 
-circuit = Circuit()
+def renew_locks() -> None:
+    """Replace the locks of all circuits after a fork."""
+    for each in Circuit.all:
+        each.renew_lock()
+
+
 if hasattr(os, "register_at_fork"):  # Windows does not fork
-    os.register_at_fork(after_in_child=circuit.renew_lock)
+    os.register_at_fork(after_in_child=renew_locks)
+
+circuit = Circuit()  # of publishing
 
 
 def disable_circuit_breaker() -> None:

@@ -170,13 +170,14 @@ def mailbox(settings: Any) -> Iterator[Mailbox]:
 @pytest.fixture
 def redis_server() -> Iterator[Redis]:
     """The Redis of the tests, to stop, hang and flush; it runs again after the test."""
-    from durable.broker.circuit import circuit  # noqa: PLC0415 - needs Django's settings
+    from durable.broker.circuit import Circuit  # noqa: PLC0415 - needs Django's settings
 
     yield redis
     if redis.server._process is None:
         redis.restart()
     redis.hang(hung=False)
-    circuit.close()
+    for circuit in Circuit.all:
+        circuit.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,6 +5,7 @@ from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from durable.health import readiness
+from durable.testing.workers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,7 +75,7 @@ def test_a_stopped_redis_fails_its_checks(client, redis_server):
     assert unavailable(client) == {"cache", "broker"}
 
     redis_server.restart()
-    assert unavailable(client) == set()
+    wait_until(lambda: unavailable(client) == set())
 
 
 def test_an_unreachable_database_fails_its_checks(client, database_at, monkeypatch):

@@ -69,7 +69,7 @@ def test_a_redis_that_hangs_fails_its_checks(client, redis_server):
     assert unavailable(client) == {"cache", "broker"}
 
     redis_server.hang(hung=False)
-    assert unavailable(client) == set()
+    wait_until(lambda: unavailable(client) == set())
 
 
 def test_a_database_that_hangs_fails_in_time_and_holds_one_thread_per_check(
