@@ -24,7 +24,10 @@ READ_ELSEWHERE = {
 }
 # Set by Django itself, by `make dev` or by the platform, never by a person in .env.
 NOT_IN_ENV = {"DJANGO_SETTINGS_MODULE", "PATH", "PYTHONUNBUFFERED", "REMAP_SIGTERM", "NO_COLOR"}
-READS = {"str", "int", "float", "bool", "list", "db_url", "email_url", "of_provider"}
+READS = {
+    *("str", "int", "float", "bool", "db_url", "email_url"),
+    *("base_url", "comma_separated", "of_provider", "redis_url"),
+}
 RESIDUE = re.compile(r"\{\{ ?cookiecutter|^\s*# %", re.MULTILINE)
 # In a Procfile or a compose file, in a list of Kubernetes', and in a systemd unit's variable.
 WORKERS = re.compile(

@@ -28,6 +28,7 @@ UNDER_WAY = {"mail_email": ("queued", "sending"), "tasks_taskrun": ("queued", "r
 DAILY = "task = 'chaos.daily'"
 LEFT_BY_A_ROW = ("mail_emailevent", "mail_email", "tasks_taskrun")
 DATABASES = {"postgresql": PostgreSQL, "sqlite": SQLite}
+KEYS = "my_service:broker:"  # how the broker's keys begin
 SECRET = "this key protects nothing, it is only long enough for the checks 0123456789"
 
 
@@ -179,9 +180,9 @@ class World:
     def messages(self) -> int:
         """Return how many messages the broker holds, handed out or not."""
         with self.redis.client.pipeline() as pipe:
-            pipe.hlen("unacked")
+            pipe.hlen(f"{KEYS}unacked")
             for queue in ("default", "emails", "reports"):
-                pipe.llen(queue)
+                pipe.llen(f"{KEYS}{queue}")
             return sum(pipe.execute())
 
     def is_quiet(self) -> bool:

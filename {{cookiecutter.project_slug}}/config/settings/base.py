@@ -7,8 +7,9 @@ from csp.constants import NONE, SELF
 
 from config.settings.celery import *
 from config.settings.email import *
-from config.settings.env import BASE_DIR, env, redis_database
+from config.settings.env import BASE_DIR, env
 from config.settings.logging import *
+from config.settings.redis import *
 from config.settings.sentry import *
 
 SERVICE_NAME = "{{ cookiecutter.__project_name }}"  # fmt: skip
@@ -16,10 +17,10 @@ SERVICE_DESCRIPTION = "{{ cookiecutter.__description }}"  # fmt: skip
 
 SECRET_KEY = env.str("SECRET_KEY")
 DEBUG = False
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["{{ cookiecutter.domain_name }}"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ALLOWED_HOSTS = env.comma_separated("ALLOWED_HOSTS", default="{{ cookiecutter.domain_name }}")
+CSRF_TRUSTED_ORIGINS = env.comma_separated("CSRF_TRUSTED_ORIGINS")
 # Base URL of the links in mails; the front end may run on another host than this service.
-FRONTEND_URL = env.str("FRONTEND_URL", default="https://{{ cookiecutter.domain_name }}")
+FRONTEND_URL = env.base_url("FRONTEND_URL", default="https://{{ cookiecutter.domain_name }}")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -128,16 +129,6 @@ else:
     } | DATABASES["default"].get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": env.str("CACHE_URL", default=redis_database(REDIS_URL, 1)),
-        # Seconds. A page without its cache is better than a page that hangs.
-        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
-    }
-}
-
 # Notifications are deleted after this time, read or not.
 NOTIFICATION_RETENTION = timedelta(days=env.int("NOTIFICATION_RETENTION_DAYS", default=90))
 
@@ -158,7 +149,7 @@ CHANNEL_LAYERS = {
         "CONFIG": {
             "hosts": [
                 {
-                    "address": env.str("CHANNEL_LAYER_URL", default=REDIS_URL),
+                    "address": env.redis_url("CHANNEL_LAYER_URL", default=REDIS_URL),
                     # Seconds. A live message is not worth a longer wait.
                     "socket_connect_timeout": 1,
                     "socket_timeout": 1,
@@ -167,7 +158,7 @@ CHANNEL_LAYERS = {
                 }
             ],
             # Redis delivers a published message to subscribers of all its databases.
-            "prefix": "{{ cookiecutter.project_slug }}",
+            "prefix": f"{REDIS_PREFIX}:live:",
         },
     }
 }
@@ -182,7 +173,7 @@ LIVE_SOCKETS_PER_USER = 10  # open pages; further ones poll every 30 s, which bo
 FLOWER_ADDRESS = env.str("FLOWER_ADDRESS", default="127.0.0.1")
 FLOWER_PORT = env.int("FLOWER_PORT", default=5555)
 # `name:password`, several separated by commas. Without any, Flower does not start; all else does.
-FLOWER_BASIC_AUTH = env.list("FLOWER_BASIC_AUTH", default=[])
+FLOWER_BASIC_AUTH = env.str("FLOWER_BASIC_AUTH", default="")
 
 # % endif
 # % if cookiecutter.use_examples

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from kombu.utils.url import parse_url
+
 from config.queues import (
     LIMIT_MARGIN,
     RETRY_MAX_DELAY,
@@ -14,14 +16,18 @@ from config.queues import (
 )
 from config.schedule import SCHEDULE
 from config.settings.env import env
+from config.settings.redis import REDIS_PREFIX, REDIS_URL
 
-CELERY_BROKER_URL = env.str(
-    "CELERY_BROKER_URL", default=env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
-)
+# kombu has another form for the URL of a Unix socket.
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or REDIS_URL.replace(
+    "unix://", "redis+socket://"
+).replace("?db=", "?virtual_host=")
 # Celery by itself accepts any certificate; this verifies the broker's, as the cache's is verified.
-# ssl_cert_reqs in the URL overrides it.
+# Monitoring tools read this setting instead of the URL, so it repeats the URL's ssl_… options.
 CELERY_BROKER_USE_SSL = (
-    {"ssl_cert_reqs": "required"} if CELERY_BROKER_URL.startswith("rediss:") else False
+    {"ssl_cert_reqs": "required"} | parse_url(CELERY_BROKER_URL.split(";")[0]).get("ssl", {})
+    if CELERY_BROKER_URL.startswith("rediss:")
+    else False
 )
 CELERY_TIMEZONE = "{{ cookiecutter.timezone }}"
 
@@ -73,6 +79,7 @@ CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_WORKER_CONSUMER = "durable.broker.consumer:Consumer"
 CELERY_BROKER_POOL_LIMIT = 10  # connections kept open per process
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+    "global_keyprefix": f"{REDIS_PREFIX}:broker:",
     "visibility_timeout": VISIBILITY_TIMEOUT.total_seconds(),
     # Seconds. A publisher waits for one of these at most, so a broker that is down or hangs costs a
     # request less than a second. Workers wait longer: CELERY_WORKER_BROKER_TIMEOUT.

@@ -2,7 +2,7 @@
 
 import secrets
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -13,7 +13,51 @@ VAR_DIR = BASE_DIR / "var"
 
 
 class Environment(environ.Env):  # type: ignore[misc]
-    """The environment, with a rule for the keys of an email provider."""
+    """The environment, with rules for lists, URLs, and the keys of an email provider."""
+
+    def comma_separated(self, name: str, default: str = "") -> list[str]:
+        """Return the texts between commas, without blanks around them."""
+        texts = self.str(name, default=default).split(",")
+        return [stripped for text in texts if (stripped := text.strip())]
+
+    def redis_url(self, name: str, default: str) -> str:
+        """Return the URL of a Redis in the one form that every client of it understands.
+
+        Args:
+            name: the variable; empty counts as missing.
+            default: the URL if it is missing.
+
+        Raises:
+            ImproperlyConfigured: Redis' clients would not understand it, or not all of them the same way.
+        """
+        url: str = self.str(name, default="") or default
+        parts = urlsplit(url)
+        if parts.scheme == "unix":
+            return url
+        if parts.scheme not in {"redis", "rediss"}:
+            raise ImproperlyConfigured(
+                f"{name}: {parts.scheme or 'no scheme'}: use redis://, rediss:// or unix://"
+            )
+        options = dict(parse_qsl(parts.query))
+        database = options.pop("db", "") or parts.path.strip("/") or "0"
+        if not database.isdecimal():
+            raise ImproperlyConfigured(f"{name}: the database {database!r} is not a number")
+        if unknown := [option for option in options if not option.startswith("ssl_")]:
+            raise ImproperlyConfigured(f"{name}: {unknown[0]}: use no options but db and ssl_…")
+        if "ssl_cert_reqs" in options:  # Celery's documentation writes CERT_REQUIRED
+            options["ssl_cert_reqs"] = options["ssl_cert_reqs"].removeprefix("CERT_").lower()
+        return urlunsplit(parts._replace(path=f"/{database}", query=urlencode(options, safe="/")))
+
+    def base_url(self, name: str, default: str) -> str:
+        """Return a URL that paths are appended to, so without a slash at its end.
+
+        Raises:
+            ImproperlyConfigured: it does not start with http:// or https://.
+        """
+        url: str = (self.str(name, default="") or default).strip().rstrip("/")
+        if not url.startswith(("http://", "https://")):
+            raise ImproperlyConfigured(f"{name}={url}: write it with its scheme: https://{url}")
+        return url
 
     def of_provider(self, name: str) -> str:
         """Return a key, a secret or another value that the email provider issues.
@@ -31,14 +75,3 @@ class Environment(environ.Env):  # type: ignore[misc]
 
 
 env = Environment()
-
-
-def redis_database(url: str, offset: int) -> str:
-    """Return `url` with its database number raised by `offset`.
-
-    Django clears its Redis cache with FLUSHDB, so the cache must not share a database with the broker.
-    If your server has only one database (a cluster, some hosted ones), set CACHE_URL to another server.
-    """
-    parts = urlsplit(url)
-    number = int(parts.path.strip("/") or 0) + offset
-    return urlunsplit(parts._replace(path=f"/{number}"))

@@ -25,4 +25,4 @@ from config.settings.base import *  # noqa: E402
 
 DEBUG = True
 ALLOWED_HOSTS = ["*"]
-FRONTEND_URL = env.str("FRONTEND_URL", default="http://localhost:8000")
+FRONTEND_URL = env.base_url("FRONTEND_URL", default="http://localhost:8000")

@@ -9,6 +9,7 @@ os.environ |= {
     "LOG_FORMAT": "console",
 }
 os.environ.setdefault("LOG_LEVEL", "WARNING")
+os.environ.setdefault("REDIS_PREFIX", "tests")
 os.environ.pop("SENTRY_DSN", None)
 os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
 os.environ.setdefault("EMAIL_URL", "memorymail://")

@@ -1,14 +1,11 @@
 import runpy
 
 import pytest
-import redis
 from celery import current_app
 from django.conf import settings
-from django.core.cache import cache
 from django.core.checks import run_checks
 
 from config.queues import ROUTES, VISIBILITY_TIMEOUT, route_of
-from durable.tasks.checks import check_cache
 
 
 def errors():
@@ -69,31 +66,3 @@ def test_a_worker_without_the_option_listens_to_all(procfile):
     procfile("worker: celery -A config worker -c 4\n")
 
     assert errors() == []
-
-
-@pytest.mark.parametrize("location", ["redis://127.0.0.1:6379", "redis://:pass@localhost/0"])
-def test_a_cache_in_the_brokers_database_is_found(settings, location, tmp_path):
-    settings.BASE_DIR = tmp_path
-    settings.CELERY_BROKER_URL = "redis://localhost:6379/0"
-    settings.CACHES = {
-        "default": {"LOCATION": location},
-        "other": {"LOCATION": "redis://localhost/1"},
-    }
-
-    (error,) = errors()
-    assert "'default' shares its database with the broker" in error
-
-
-def test_a_broker_of_another_kind_does_not_break_the_checks(settings):
-    settings.CELERY_BROKER_URL = "redis+socket:///run/redis.sock"
-
-    assert check_cache() == []
-
-
-def test_clearing_the_cache_leaves_the_broker_alone():
-    with redis.Redis.from_url(settings.CELERY_BROKER_URL) as broker:
-        broker.rpush("tests:queue", "a message")
-
-        cache.clear()
-
-        assert broker.lpop("tests:queue") == b"a message"

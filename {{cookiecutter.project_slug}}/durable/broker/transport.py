@@ -114,6 +114,10 @@ class Channel(redis.Channel):
             raise RedisConnectionError("the connection is closed")
         return super()._connparams(asynchronous)  # type: ignore[misc] # the stubs lack it
 
+    def _has_queue(self, queue: str, **_: Any) -> bool:
+        """Return whether a queue holds a message; kombu 5.7 looks for a key without `global_keyprefix`."""
+        return bool(self._size(queue))
+
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Send a poll; if the last one found no message, wait for one first.
 

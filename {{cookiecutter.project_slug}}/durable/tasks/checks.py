@@ -11,11 +11,9 @@ from celery import current_app
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import autodiscover_modules
-from redis.connection import parse_url
 
 from durable.conf import conf
 
-SAME_HOST = {"localhost": "127.0.0.1"}
 WORKER = re.compile(
     r"^(?P<name>[\w-]+):.*\bcelery -A config worker\b(?P<options>[^\"\n]*)", re.MULTILINE
 )
@@ -53,29 +51,6 @@ def check_workers(**_: Any) -> list[CheckMessage]:
         for name in sorted(queues - listened)
     ]
     return errors
-
-
-@register("celery")
-def check_cache(**_: Any) -> list[CheckMessage]:
-    """Check that clearing the cache, which empties its whole database, empties no queue."""
-    try:
-        broker = database_of(settings.CELERY_BROKER_URL)
-    except ValueError:  # redis-py does not know the scheme
-        return []
-    locations = {
-        alias: location
-        for alias, cache in settings.CACHES.items()
-        for location in re.split("[;,]", str(cache.get("LOCATION", "")))
-        if location.startswith(("redis", "unix")) and database_of(location) == broker
-    }
-    return [
-        Error(
-            f"CACHES: {alias!r} shares its database with the broker, and clearing it empties all queues",
-            hint="Set CACHE_URL to another database of the same Redis, or to another Redis.",
-            id="tasks.E003",
-        )
-        for alias in locations
-    ]
 
 
 @register("celery")
@@ -118,11 +93,3 @@ def queues_of(options: str) -> set[str]:
     parser.add_argument("-Q", "--queues", default="")
     known, _ = parser.parse_known_args(shlex.split(options))
     return {name for name in known.queues.split(",") if name}
-
-
-def database_of(url: str) -> tuple[Any, ...]:
-    """Return the host, port and database of a Redis URL."""
-    parts = parse_url(url)  # type: ignore[no-untyped-call]
-    host = parts.get("host", "localhost")
-    place = parts.get("path") or (SAME_HOST.get(host, host), parts.get("port", 6379))
-    return (place, parts.get("db", 0))
