@@ -4,13 +4,15 @@ Its /metrics and /healthcheck require none, so do not expose it: use an SSH tunn
 a login of its own.
 """
 
+import re
 import sys
 
 from django.conf import settings
 
-if not settings.FLOWER_BASIC_AUTH:
+if ":" not in settings.FLOWER_BASIC_AUTH:
     sys.exit("FLOWER_BASIC_AUTH is not set: set it to name:password")
 
 address = settings.FLOWER_ADDRESS
 port = settings.FLOWER_PORT
-basic_auth = settings.FLOWER_BASIC_AUTH
+# A comma separates two logins only if a name and a colon follow: passwords may contain commas.
+basic_auth = re.split(r",\s*(?=[^,:]+:)", settings.FLOWER_BASIC_AUTH)

@@ -1,7 +1,24 @@
 """Production: everything comes from the environment; a missing variable stops the start."""
 
+import os
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
 from config.settings.base import *
 from config.settings.env import env
+
+if placeholders := [name for name, value in os.environ.items() if "change-me" in value]:
+    raise ImproperlyConfigured(
+        f"{', '.join(placeholders)}: replace change-me by a random text: openssl rand -hex 32"
+    )
+if not SECRET_KEY.strip():
+    raise ImproperlyConfigured("SECRET_KEY is empty: set it to a random text: openssl rand -hex 32")
+if FRONTEND_URL.startswith("http:") and urlsplit(FRONTEND_URL).hostname not in {
+    "localhost",
+    "127.0.0.1",
+}:
+    raise ImproperlyConfigured(f"FRONTEND_URL={FRONTEND_URL}: links in mails need https://")
 
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)

@@ -1,20 +1,24 @@
 """Flower listens on this machine only and requires the password from the environment."""
 
 import base64
+import runpy
 import socket
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from django.conf import settings
+from flower.utils.broker import Broker  # type: ignore[import-untyped]
+from redis.asyncio import ConnectionPool
 
 from durable.testing.servers import free_port
 from durable.testing.workers import TIMEOUT, Program, listens
 
 COMMAND = ("celery", "-A", "config", "flower", "--conf=config/flower.py")
 PORT = free_port()
-SECRET = "ann:sesame"
+SECRET, OTHER_SECRET = "ann:sesame,open", "bob:sesame"
 
-flower = Program(*COMMAND, FLOWER_PORT=str(PORT), FLOWER_BASIC_AUTH=SECRET)
+flower = Program(*COMMAND, FLOWER_PORT=str(PORT), FLOWER_BASIC_AUTH=f"{SECRET}, {OTHER_SECRET}")
 open_flower = Program(*COMMAND, FLOWER_PORT=str(free_port()), FLOWER_BASIC_AUTH="")
 
 
@@ -38,6 +42,27 @@ def status(port, secret=None):
 
 def test_it_shows_the_workers_only_with_the_password(port):
     assert [status(port), status(port, "ann:guess"), status(port, SECRET)] == [401, 401, 200]
+
+
+def test_a_password_may_hold_a_comma_and_another_login_may_follow(port):
+    assert [status(port, "ann:sesame"), status(port, OTHER_SECRET)] == [401, 200]
+
+
+@pytest.mark.parametrize("options", ["ssl_ca_certs=/etc/ssl/own.pem", "ssl_cert_reqs=none"])
+def test_its_page_on_the_broker_uses_the_tls_options_of_the_brokers_url(monkeypatch, options):
+    url = f"rediss://redis.example.com:6380/0?{options}"
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
+    made = runpy.run_path(str(settings.BASE_DIR / "config/settings/celery.py"))
+
+    broker = Broker(
+        url,
+        broker_options=made["CELERY_BROKER_TRANSPORT_OPTIONS"],
+        broker_use_ssl=made["CELERY_BROKER_USE_SSL"],
+    )
+
+    pool, expected = broker.redis.connection_pool, ConnectionPool.from_url(url)
+    used, wanted = pool.make_connection().ssl_context, expected.make_connection().ssl_context
+    assert (used.cert_reqs, used.ca_certs) == (wanted.cert_reqs, wanted.ca_certs)
 
 
 def test_it_listens_on_this_machine_only(port):

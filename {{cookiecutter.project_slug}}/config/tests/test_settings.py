@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import PGconn
 
 from config.settings.env import env
+from durable.broker.transport import Channel
 
 BROKER = "rediss://redis.example.com:6380/0"
 
@@ -60,6 +61,120 @@ def test_the_brokers_certificate_is_verified_unless_its_url_says_otherwise(broke
 
 def test_a_broker_without_tls_gets_no_tls_options(broker):
     assert not broker("redis://redis.example.com:6379/0").ssl
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("", "redis://default/0"),
+        ("redis://h", "redis://h/0"),
+        ("redis://h/", "redis://h/0"),
+        ("redis://ann:p%23@h:1/15", "redis://ann:p%23@h:1/15"),
+        ("redis://h?db=2", "redis://h/2"),
+        ("rediss://h/1?ssl_cert_reqs=CERT_NONE", "rediss://h/1?ssl_cert_reqs=none"),
+        ("rediss://h/1?ssl_ca_certs=/a/b.pem&db=2", "rediss://h/2?ssl_ca_certs=/a/b.pem"),
+        ("unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=2"),
+    ],
+)
+def test_the_url_of_redis_gets_the_form_that_all_clients_understand(monkeypatch, url, expected):
+    monkeypatch.setenv("ANY_URL", url)
+
+    assert env.redis_url("ANY_URL", default="redis://default/0") == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("amqp://h", "amqp: use redis://"),
+        ("h:6379", "use redis://"),
+        ("redis", "no scheme: use redis://"),
+        ("redis://h/cache", "the database 'cache' is not a number"),
+        ("redis://h?socket_timeout=3", "socket_timeout: use no options but"),
+    ],
+)
+def test_an_odd_url_of_redis_is_refused_by_the_name_of_its_variable(monkeypatch, url, reason):
+    monkeypatch.setenv("ANY_URL", url)
+
+    with pytest.raises(ImproperlyConfigured, match=r"^ANY_URL: ") as refused:
+        env.redis_url("ANY_URL", default="redis://default/0")
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["redis://h:1/15", "redis://h?db=2", "unix:///redis.sock?db=3"])
+def test_broker_and_cache_use_the_same_database(broker, monkeypatch, url):
+    monkeypatch.setenv("REDIS_URL", url)
+    made = runpy.run_path(str(settings.BASE_DIR / "config/settings/redis.py"))
+    cache = redis.connection.parse_url(made["CACHES"]["default"]["LOCATION"])
+    monkeypatch.setitem(sys.modules, "config.settings.redis", SimpleNamespace(**made))
+
+    channel = broker("").transport.Channel.__new__(Channel)
+    channel.connection = broker("").transport
+    parameters = channel._connparams()
+
+    for name in ("db", "path", "host", "port"):
+        assert parameters.get(name) == cache.get(name, parameters.get(name))
+
+
+@pytest.mark.parametrize("prefix", ["", "*", "a[b]"])
+def test_a_prefix_that_is_a_pattern_is_refused(monkeypatch, prefix):
+    monkeypatch.setenv("REDIS_PREFIX", prefix)
+
+    with pytest.raises(ImproperlyConfigured, match="REDIS_PREFIX"):
+        runpy.run_path(str(settings.BASE_DIR / "config/settings/redis.py"))
+
+
+def test_blanks_around_commas_do_not_count(monkeypatch):
+    monkeypatch.setenv("HOSTS", " a.example.com, b.example.com ,")
+
+    assert env.comma_separated("HOSTS") == ["a.example.com", "b.example.com"]
+
+
+@pytest.mark.parametrize("url", ["https://example.com/", " https://example.com", ""])
+def test_paths_can_be_appended_to_a_base_url(monkeypatch, url):
+    monkeypatch.setenv("URL", url)
+
+    assert env.base_url("URL", default="https://example.com/") == "https://example.com"
+
+
+def test_a_base_url_without_a_scheme_is_refused(monkeypatch):
+    monkeypatch.setenv("URL", "example.com")
+
+    with pytest.raises(ImproperlyConfigured, match=r"URL=example.com: .* https://example.com"):
+        env.base_url("URL", default="")
+
+
+def production(**environment):
+    """Return how production's settings load: nothing, or the last line of the error."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import config.settings.production"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stderr.strip().rpartition("\n")[2].partition("ImproperlyConfigured: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("SECRET_KEY", "change-me", "replace change-me by a random text"),
+        ("DATABASE_URL", "postgres://me:change-me@db/me", "replace change-me by a random text"),
+        ("SECRET_KEY", "", "SECRET_KEY is empty"),
+        ("FRONTEND_URL", "http://example.com", "links in mails need https://"),
+        ("REDIS_URL", "amqp://h", "use redis://"),
+    ],
+)
+def test_production_does_not_start_with_a_value_that_is_unsafe(name, value, reason):
+    refused = production(**{name: value})
+
+    assert refused.startswith(name)
+    assert reason in refused
+
+
+def test_production_starts_on_a_developers_machine():
+    assert not production(FRONTEND_URL="http://localhost:8000/", SECRET_KEY="unused")
 
 
 def test_sqlite_stays_in_a_folder_with_an_odd_name(tmp_path):
