@@ -2,7 +2,8 @@
 
 If you remove an entry here, Beat removes it from the database. Rows created in the admin are left
 alone. Set `expire_seconds`, so that messages do not pile up while no worker runs (`expires` has no
-effect). A durable task accepts neither: each of its runs would be rejected.
+effect). A worker compares the time with its own clock, which may be wrong: use an hour or more. A
+durable task accepts neither: each of its runs would be rejected.
 """
 
 from typing import Any
@@ -22,19 +23,16 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "heartbeat": {
         "task": "tasks.heartbeat",
         "schedule": 15.0,  # seconds
-        "options": {"expire_seconds": 15},
+        "options": {"expire_seconds": 3600},
     },
-    # A lost message delays a mail or a durable task by this much at most.
+    # A lost message delays a mail or a durable task by this much at most. Beat runs these two itself.
     "requeue stuck emails": {
         "task": "mail.requeue_stuck_emails",
         "schedule": 60.0,  # seconds
-        # Long, so that it still runs after other tasks that take minutes.
-        "options": {"expire_seconds": 900},
     },
     "requeue stuck runs": {
         "task": "tasks.requeue_stuck_runs",
         "schedule": 60.0,  # seconds
-        "options": {"expire_seconds": 900},
     },
     "purge old runs": {
         "task": "tasks.purge_old_runs",
@@ -79,7 +77,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "purge old reports": {
         "task": "reports.purge_old",
         "schedule": 600.0,  # seconds; a file stays this long after its last possible download
-        "options": {"expire_seconds": 600},
+        "options": {"expire_seconds": 3600},
     },
     # % endif
 }

@@ -64,6 +64,8 @@ class Conf:
     # The leading Beat renews its lease three times within it, so one slow answer costs nothing, and
     # another Beat takes over well within 30 s.
     BEAT_LEASE = Setting(timedelta(seconds=15))
+    # The heartbeat task runs every 15 s: four were missed.
+    HEARTBEAT_MAX_AGE = Setting(60.0)  # seconds
     BEAT_FOLLOWER_INTERVAL = Setting(
         1.0
     )  # seconds until another Beat notices that the leader stopped

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 RUNNING = "running"
 WAITING = "waiting for the broker"
+WAITING_FOR_DATABASE = "waiting for the database"
 
 
 @dataclass
@@ -74,10 +75,11 @@ def beat(state: str = RUNNING) -> None:
     """Record that this process works, if it has called `start`.
 
     Args:
-        state: RUNNING or WAITING.
+        state: RUNNING, or in a few words what is wrong.
     """
     if process.pid != os.getpid():
         return
+    state = " ".join(state.split())
     try:
         write(process.file, state)
         notify_systemd(state)

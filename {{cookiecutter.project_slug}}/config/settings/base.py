@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "anymail",
     "apps.users",
     "durable.tasks",
+    "durable.beat",
     "durable.mail",
     "apps.notifications",
     "apps.pages",

@@ -5,6 +5,7 @@ the transaction that publishes its task, so the next leader reads from the datab
 """
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,12 +16,17 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection, transaction
 from django.db.models import F
 from django_celery_beat.models import PeriodicTask
-from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
+from django_celery_beat.schedulers import DatabaseScheduler
 
 from durable import heartbeat
+from durable.beat.entries import DeclaredEntry
 from durable.beat.leader import Candidate, LostLeadershipError
+from durable.beat.rows import Rows
+from durable.beat.sweeps import Sweeps
 from durable.conf import conf
 from durable.errors import BROKER_ERRORS, DATABASE_ERRORS
+from durable.tasks.tasks import heartbeat as heartbeat_task
+from durable.text import describe_error
 
 DECLARED = "Managed in config/schedule.py; changes made here to its schedule are overwritten at the next start."
 
@@ -58,21 +64,12 @@ def set_idle_timeout() -> None:
             )
 
 
-class DeclaredEntry(ModelEntry):  # type: ignore[misc]
-    """An entry that saves only the fields of its run, so that an operator's concurrent edit stays."""
-
-    def save(self) -> bool:
-        """Save the run; False if the entry has just been disabled or deleted."""
-        row = PeriodicTask.objects.filter(pk=self.model.pk, enabled=True)
-        run = {field: getattr(self.model, field) for field in ("last_run_at", "total_run_count")}
-        return bool(row.update(**run) == 1)
-
-
 class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
     """django-celery-beat's scheduler, for several Beats, with a schedule that is declared in code.
 
     Entries that were removed from the code are removed from the database. Rows that an operator
-    created stay, and a declared entry that an operator disabled stays disabled.
+    created stay, and a declared entry that an operator disabled stays disabled. An entry that cannot
+    run is skipped and logged; the others run.
     """
 
     Entry = DeclaredEntry
@@ -83,7 +80,13 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.candidate = Candidate()
+        self.sweeps = Sweeps(self.candidate.name)
         self.outage: Exception | None = None
+        self.trouble = ""  # what went wrong in the last tick
+        self.last_tick = 0.0  # seconds, by the clock that can be set
+        self.last_heartbeat = time.monotonic()  # when the heartbeat task was published
+        self.expects_heartbeat = False  # whether a row says that it must be
+        self.rows = Rows()
         super().__init__(*args, **kwargs)
         self.max_interval = min(self.max_interval, conf.BEAT_LEASE.total_seconds() / 3)
 
@@ -91,28 +94,60 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
         """Do nothing: Beat calls this when it starts, and another Beat may lead."""
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Beat, and publish an entry that is due if this Beat leads.
+        """Publish an entry that is due if this Beat leads, and renew the heartbeat.
 
         Returns:
             seconds until the next call.
         """
-        heartbeat.beat()
+        self.trouble = ""
         with deferred_stop_signals():
             close_old_connections()
-            try:
-                if self.is_leader():
-                    return float(super().tick(*args, **kwargs))
-            except LostLeadershipError:
-                self.step_down()
-            except BROKER_ERRORS as error:
-                logger.warning("broker_unreachable", error=str(error))
-                self.reset()
-                return float(self.max_interval)
-            except DatabaseError as error:
-                logger.warning("database_unreachable", error=str(error))
-                self.step_down()
-                return float(self.max_interval)
-            return float(conf.BEAT_FOLLOWER_INTERVAL)
+            self.notice_clock()
+            delay = self.lead_or_follow(*args, **kwargs)
+            heartbeat.beat(self.state())
+        return delay
+
+    def lead_or_follow(self, *args: Any, **kwargs: Any) -> float:
+        """Do as `tick`; an error is logged, and the next tick tries again."""
+        try:
+            if self.is_leader():
+                return float(super().tick(*args, **kwargs))
+        except LostLeadershipError:
+            self.step_down()
+        except BROKER_ERRORS as error:
+            logger.warning("broker_unreachable", error=str(error))
+            self.trouble = heartbeat.WAITING
+            self.reset()
+            return float(self.max_interval)
+        except DatabaseError as error:
+            logger.warning("database_unreachable", error=str(error))
+            self.trouble = heartbeat.WAITING_FOR_DATABASE
+            self.step_down()
+            return float(self.max_interval)
+        except Exception as error:
+            # If Beat ended, the next one would read the same rows and end, too.
+            logger.exception("beat_tick_failed")
+            self.trouble = describe_error(error)
+            self.reset()
+            return float(self.max_interval)
+        return float(conf.BEAT_FOLLOWER_INTERVAL)
+
+    def notice_clock(self) -> None:
+        """Read the schedule again if the clock was set back: what is due by its old time would wait."""
+        now = time.time()
+        if now < self.last_tick:
+            logger.warning("clock_set_back", seconds=round(self.last_tick - now, 3))
+            self.reset()
+        self.last_tick = now
+
+    def state(self) -> str:
+        """Return RUNNING, or what is wrong: a loop that turns and sends nothing is not well."""
+        if self.trouble or not self.candidate.leads:
+            return self.trouble or heartbeat.RUNNING
+        silence = time.monotonic() - self.last_heartbeat
+        if self.expects_heartbeat and silence > conf.HEARTBEAT_MAX_AGE:
+            return f"has not sent the heartbeat task for {silence:.0f} s"
+        return self.sweeps.problem() or heartbeat.RUNNING
 
     def is_leader(self) -> bool:
         """Renew the lease, or try to acquire it."""
@@ -121,6 +156,7 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
                 return True
             self.step_down()
         if self.candidate.acquire():
+            self.last_heartbeat = time.monotonic()
             self.declare()
         return self.candidate.leads
 
@@ -137,6 +173,7 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
     def close(self) -> None:
         """Stop, and let another Beat take over at once."""
         super().close()
+        self.sweeps.wait()
         self.candidate.release()
 
     def declare(self) -> None:
@@ -148,6 +185,7 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
         never_run = PeriodicTask.objects.filter(enabled=True, last_run_at=None, start_time=None)
         never_run.update(last_run_at=F("date_changed"))
         super().setup_schedule()
+        self.reset()
 
     def update_from_dict(self, mapping: dict[str, dict[str, Any]]) -> None:
         """Insert or update entries, and mark those that are declared in code; Celery adds others."""
@@ -159,13 +197,13 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
             }
         )
 
-    def enabled_models_qs(self) -> Any:
-        """Return all enabled rows.
-
-        django-celery-beat skips those whose hour is far from now. That includes a daily entry that
-        became due hours ago, during an outage.
-        """
-        return self.Model.objects.enabled()
+    def all_as_schedule(self) -> dict[str, DeclaredEntry]:
+        """Return the entries that can run."""
+        rows = self.rows.read()
+        self.expects_heartbeat = any(row.task == heartbeat_task.name for row in rows)
+        entries = {entry.name: entry for entry in self.rows.entries(rows, self.app)}
+        self.sweeps.forget_others(entries)
+        return entries
 
     def reserve(self, entry: Any) -> Any:
         """Return the entry after its run; `apply_entry` saves it.
@@ -182,24 +220,37 @@ class DeclaredScheduler(DatabaseScheduler):  # type: ignore[misc]
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Save the run of an entry and publish its task: both, or neither.
 
-        Celery's method, which Sentry wraps, logs every error of `apply_async` and raises none.
+        A task that runs in Beat starts after the run is saved.
         """
         with transaction.atomic():
             set_idle_timeout()
             if not self.candidate.renew():
                 raise LostLeadershipError
-            if entry.save():
-                super().apply_entry(entry, producer=producer)
-            outage, self.outage = self.outage, None
-            if outage:
-                raise outage
+            saved = entry.save()
+            runs_here = getattr(self.app.tasks.get(entry.task), "runs_in_beat", False)
+            if saved and not runs_here:
+                self.publish(entry, producer)
+        if saved and runs_here:
+            self.sweeps.start(entry)
+        if saved and entry.task == heartbeat_task.name:
+            self.last_heartbeat = time.monotonic()
+
+    def publish(self, entry: Any, producer: Any) -> None:
+        """Publish the task of an entry, by the method that Sentry wraps; it raises nothing itself."""
+        super().apply_entry(entry, producer=producer)
+        outage, self.outage = self.outage, None
+        if outage:
+            raise outage
 
     def apply_async(self, entry: Any, *args: Any, **kwargs: Any) -> Any:
-        """Publish; store an outage for `apply_entry`, and raise an error of the entry itself."""
+        """Publish; store an outage for `publish`, and log an error of the entry itself."""
         try:
             return super().apply_async(entry, *args, **kwargs)
         except SchedulingError as error:
-            if not isinstance(error.__context__, BROKER_ERRORS + DATABASE_ERRORS):
-                raise
-            self.outage = error.__context__
+            cause = error.__context__
+            if isinstance(cause, BROKER_ERRORS + DATABASE_ERRORS):
+                self.outage = cause
+            else:
+                problem = describe_error(cause)
+                self.rows.log_problem(entry.name, problem, entry.model.date_changed)
             return None

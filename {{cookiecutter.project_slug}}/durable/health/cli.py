@@ -9,11 +9,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from durable.heartbeat import RUNNING, directory, file_of
+from durable.heartbeat import RUNNING, WAITING, WAITING_FOR_DATABASE, directory, file_of
 
 # Seconds. A worker beats every 2 s and Beat every 5 s, or every 10 s while the broker hangs;
 # with one check every 10 s, a fault shows within 30 s.
 HEARTBEAT_TIMEOUT = 15.0
+WHAT_TO_DO = {
+    WAITING: "check Redis; the process recovers by itself",
+    WAITING_FOR_DATABASE: "check the database; the process recovers by itself",
+}
 
 
 def find_fault(file: Path, timeout: float, *, alive: bool) -> str:
@@ -25,7 +29,7 @@ def find_fault(file: Path, timeout: float, *, alive: bool) -> str:
     if age > timeout:
         return f"{file.name}: last heartbeat {age:.0f} s ago in {file}: the process hangs or was killed: restart it"
     if state != RUNNING and not alive:
-        return f"{file.name}: {state}: check Redis; the process recovers by itself"
+        return f"{file.name}: {state}: {WHAT_TO_DO.get(state, 'read its log')}"
     return ""
 
 
@@ -48,7 +52,7 @@ def main(arguments: list[str]) -> int:
         "--name", default="", help="check one process (default: all on this machine)"
     )
     parser.add_argument(
-        "--alive", action="store_true", help="pass a process that waits for the broker"
+        "--alive", action="store_true", help="pass a process that beats, whatever it reports"
     )
     parser.add_argument(
         "--timeout",

@@ -62,7 +62,9 @@ def check_migrations() -> None:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if missing:
-        raise LookupError(f"{len(missing)} migrations are not applied: run manage.py migrate")
+        raise LookupError(
+            f"{len(missing)} migrations are not applied: run `make migrate`, or the release step of the deployment"
+        )
 
 
 CHECKS: dict[str, Callable[[], object]] = {

@@ -33,7 +33,7 @@ def deliver_batch(email_ids: list[str]) -> None:
     publish_all(email_ids, publish)
 
 
-@shared_task(base=Task, name="mail.requeue_stuck_emails", autoretry_for=())
+@shared_task(base=Task, name="mail.requeue_stuck_emails", autoretry_for=(), runs_in_beat=True)
 def requeue_stuck_emails() -> int:
     """Publish due mails that no worker has: their message was lost, or never sent."""
     return requeue({queue_for(deliver_email.name): Email.objects.due().only("pk")}, publish)

@@ -1,4 +1,4 @@
-"""Failed tasks and periodic tasks in the admin."""
+"""Failed tasks in the admin."""
 
 import json
 from typing import Any
@@ -10,8 +10,6 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
-from django_celery_beat.admin import PeriodicTaskAdmin as BeatPeriodicTaskAdmin
-from django_celery_beat.models import PeriodicTask
 
 from durable.requeue import purge
 from durable.tasks.failures import replay
@@ -122,20 +120,3 @@ class FailedTaskAdmin(admin.ModelAdmin):
     def discard(self, request: HttpRequest, chosen: QuerySet[FailedTask]) -> None:
         """Delete the selected tasks."""
         self.message_user(request, f"{purge(chosen)} discarded.")
-
-
-admin.site.unregister(PeriodicTask)
-
-
-@admin.register(PeriodicTask)
-class PeriodicTaskAdmin(BeatPeriodicTaskAdmin):  # type: ignore[misc]
-    """Beat's own, without the script in its page, which the Content-Security-Policy blocks."""
-
-    change_form_template = None
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Remove the actions that change or run an entry for view-only users; Beat's own does not ask."""
-        actions: dict[str, Any] = super().get_actions(request)
-        if self.has_change_permission(request):
-            return actions
-        return {name: action for name, action in actions.items() if name == "delete_selected"}

@@ -50,6 +50,9 @@ class Task(DjangoTask):
     Request = "durable.tasks.request:Request"
     # Why a failed task of this kind cannot be replayed, for the operator; empty if it can.
     no_replay = ""
+    # Whether the leading Beat runs the task itself when its periodic task is due, in a thread of its
+    # own. For sweeps, which repair queues: they wait in none, and no worker's clock can expire them.
+    runs_in_beat = False
 
     # Each pause is a random part of what backoff gives, so that tasks that failed together do not
     # return together.

@@ -24,12 +24,13 @@ HEARTBEAT_KEY = "tasks:heartbeat"  # in the cache: when the heartbeat ran last
 def heartbeat() -> None:
     """Prove that Beat, the broker and a worker work together: the home page shows its age."""
     try:
-        cache.set(HEARTBEAT_KEY, time.time(), None)
+        # The age is measured by the clock of Redis: those of two machines may differ.
+        cache.set(HEARTBEAT_KEY, time.time(), conf.HEARTBEAT_MAX_AGE)
     except RedisError as error:
         logger.warning("heartbeat_not_recorded", error=str(error))
 
 
-@shared_task(base=Task, name="tasks.requeue_stuck_runs", autoretry_for=())
+@shared_task(base=Task, name="tasks.requeue_stuck_runs", autoretry_for=(), runs_in_beat=True)
 def requeue_stuck_runs() -> int:
     """Publish due durable tasks that no worker has: their message was lost, or never sent."""
     due = TaskRun.objects.due().only("name", "queue", "options")

@@ -32,6 +32,7 @@ NOT_DURABLE = {
     "expires": "it does not expire",
     "priority": "give it a queue of its own",
     "routing_key": "give a queue",
+    "runs_in_beat": "a worker runs it",
 }
 RETURNS_LATER = (
     "returns before its work is done: call it from a plain function, as with asyncio.run"

@@ -3,7 +3,6 @@ import os
 import signal
 import time
 import uuid
-from collections import defaultdict
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,104 +10,25 @@ import pytest
 import time_machine
 from celery import current_app
 from celery.schedules import crontab, schedule
-from celery.signals import after_task_publish, before_task_publish
 from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
-from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_beat.schedulers import ModelEntry
 
+from durable import heartbeat
 from durable.beat.scheduler import DECLARED, DeclaredScheduler
+from durable.beat.tests.helpers import Beat, expire_lease, make_due, simulate
 from durable.tasks.models import BeatLeader
 from durable.testing.workers import wait_until
 
-AN_HOUR = 3600.0  # seconds
-
 pytestmark = pytest.mark.django_db(transaction=True)  # the scheduler closes connections
-
-
-class Beat(DeclaredScheduler):
-    def __init__(self):
-        super().__init__(app=current_app._get_current_object(), lazy=False)
-
-    def run_due(self):
-        while (pause := self.tick()) == 0:
-            pass
-        return pause
-
-
-@pytest.fixture(autouse=True)
-def no_lease_expires_by_itself(settings):
-    settings.BEAT_LEASE = timedelta(hours=1)
-
-
-@pytest.fixture
-def declare():
-    declared = current_app.conf.beat_schedule
-    yield lambda entries: current_app.conf.update(beat_schedule=entries)
-    current_app.conf.update(beat_schedule=declared)
-
-
-@pytest.fixture
-def hourly(declare):
-    declare({"hourly": {"task": "tests.hourly", "schedule": AN_HOUR}})
-
-
-@pytest.fixture
-def published():
-    tasks = []
-
-    def record(sender, **_):
-        tasks.append(sender)
-
-    after_task_publish.connect(record)
-    yield tasks
-    after_task_publish.disconnect(record)
-
-
-@pytest.fixture
-def while_publishing():
-    receivers = []
-
-    def connect(action):
-        receivers.append(lambda **_: action())
-        before_task_publish.connect(receivers[-1])
-
-    yield connect
-    for receiver in receivers:
-        before_task_publish.disconnect(receiver)
-
-
-def make_due(name="hourly"):
-    long_ago = timezone.now() - timedelta(days=1)
-    PeriodicTask.objects.filter(name=name).update(last_run_at=long_ago)
-    PeriodicTasks.update_changed()
-
-
-def expire_lease():
-    BeatLeader.objects.update(lease_until=Now() - timedelta(seconds=1))
 
 
 def elect_another():
     BeatLeader.objects.update(
         token=uuid.uuid4(), holder="another", lease_until=Now() + timedelta(hours=1)
     )
-
-
-def simulate(start, duration):
-    times = defaultdict(list)
-
-    def record(sender, **_):
-        times[sender].append(datetime.now(start.tzinfo).strftime("%d %H:%M"))
-
-    after_task_publish.connect(record)
-    with time_machine.travel(start, tick=False) as traveller:
-        beat = Beat()
-        beat.max_interval = duration.total_seconds()
-        while datetime.now(start.tzinfo) < start + duration:
-            traveller.shift(max(beat.tick(), 0.01))
-    after_task_publish.disconnect(record)
-    return times
 
 
 def names():
@@ -257,20 +177,6 @@ def test_an_entry_due_during_a_broker_outage_is_published_once_after_it(
     assert published == ["tests.hourly"]
 
 
-def test_an_entry_that_cannot_be_published_stops_no_other(hourly, published):
-    beat = Beat()
-    beat.run_due()
-    every_hour = IntervalSchedule.objects.get()
-    PeriodicTask.objects.create(name="broken", task="a.b", queue="missing", interval=every_hour)
-    make_due("broken")
-    make_due()
-
-    beat.run_due()
-
-    assert published == ["tests.hourly"]
-    assert PeriodicTask.objects.get(name="broken").total_run_count == 1
-
-
 def test_without_its_database_beat_waits(hourly, published, monkeypatch):
     beat = Beat()
     beat.run_due()
@@ -347,17 +253,20 @@ def test_the_interval_is_shorter_than_the_lease(settings):
     assert beat.max_interval == 5
 
 
-def test_an_hourly_entry_pauses_in_an_hour_that_occurs_twice(declare, monkeypatch):
+def test_an_entry_that_runs_several_times_an_hour_never_pauses_when_clocks_go_back(
+    declare, monkeypatch
+):
     berlin = ZoneInfo("Europe/Berlin")
     monkeypatch.setattr(current_app._get_current_object(), "timezone", berlin)
-    declare({"hourly": {"task": "tests.hourly", "schedule": crontab(minute="30")}})
+    declare({"often": {"task": "tests.often", "schedule": crontab(minute="*/20")}})
 
-    times = simulate(datetime(2025, 10, 26, tzinfo=berlin), timedelta(hours=4))
+    times = simulate(datetime(2025, 10, 26, 1, 50, tzinfo=berlin), timedelta(hours=1, minutes=15))
 
-    assert times["tests.hourly"] == ["26 00:30", "26 01:30", "26 02:30", "26 03:30"]
+    assert times["tests.often"] == [
+        f"26 {clock}" for clock in ("02:00", "02:20", "02:40", "02:00", "02:20", "02:40", "03:00")
+    ]
 
 
-# How Celery treats an hour that does not exist, and one that occurs twice.
 @pytest.mark.parametrize(
     ("start", "days"),
     [
@@ -382,3 +291,112 @@ def test_a_daily_entry_is_published_once_a_day_when_the_clocks_change(
 
     assert times["tests.night"] == days
     assert times["tests.morning"] == [f"{day[:2]} 09:00" for day in days]
+
+
+def runs_within_an_hour(beat, seconds=3600.0):
+    """Let an hour pass, and return whether the entry has run by then."""
+    count = PeriodicTask.objects.get(name="hourly").total_run_count
+    with time_machine.travel(timedelta(seconds=seconds + 1), tick=False):
+        beat.run_due()
+    return PeriodicTask.objects.get(name="hourly").total_run_count > count
+
+
+@pytest.mark.parametrize("field", ["last_run_at", "date_changed"])
+def test_a_last_run_in_the_future_counts_as_now(hourly, caplog, field):
+    Beat().run_due()
+    tomorrow = timezone.now() + timedelta(days=1)
+    PeriodicTask.objects.filter(name="hourly").update(**{"last_run_at": None, field: tomorrow})
+    expire_lease()
+    beat = Beat()
+    beat.run_due()
+
+    assert PeriodicTask.objects.get(name="hourly").last_run_at <= timezone.now()
+    assert "periodic_task_ran_in_the_future" in caplog.text
+    assert runs_within_an_hour(beat)
+
+
+def test_a_clock_that_is_set_back_delays_no_entry(hourly, caplog):
+    with time_machine.travel(timedelta(days=1), tick=False):
+        beat = Beat()
+        beat.run_due()
+        make_due()
+        beat.run_due()
+
+    beat.run_due()
+
+    assert "clock_set_back" in caplog.text
+    assert runs_within_an_hour(beat)
+
+
+@pytest.fixture
+def with_heartbeat(declare):
+    declare({"heartbeat": {"task": "tasks.heartbeat", "schedule": 15.0}})
+
+
+def be_silent(beat, seconds=61):
+    beat.last_heartbeat -= seconds
+
+
+def test_a_leader_that_sends_no_heartbeat_is_not_well_until_it_sends_one(with_heartbeat):
+    beat = Beat()
+    beat.run_due()
+    assert beat.state() == heartbeat.RUNNING
+
+    be_silent(beat)
+    assert beat.state().startswith("has not sent the heartbeat task for 6")
+
+    make_due("heartbeat")
+    beat.run_due()
+    assert beat.state() == heartbeat.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("change", "well"),
+    [({"enabled": False}, True), ({"queue": "emials"}, False), ({"headers": "[]"}, False)],
+)
+def test_a_heartbeat_that_an_operator_disabled_is_not_missed_but_a_broken_one_is(
+    with_heartbeat, change, well
+):
+    beat = Beat()
+    beat.run_due()
+    PeriodicTask.objects.update(**change)
+    make_due("heartbeat")
+    beat.run_due()
+    be_silent(beat)
+
+    assert (beat.state() == heartbeat.RUNNING) is well
+
+
+def test_a_follower_is_well(with_heartbeat):
+    leader, follower = Beat(), Beat()
+    leader.run_due()
+    follower.tick()
+    be_silent(follower)
+
+    assert follower.state() == heartbeat.RUNNING
+
+
+def test_a_leader_without_its_broker_waits_for_it(with_heartbeat, redis_server):
+    beat = Beat()
+    beat.run_due()
+    make_due("heartbeat")
+    redis_server.stop()
+
+    beat.run_due()
+
+    assert beat.state() == heartbeat.WAITING
+
+
+def test_a_tick_that_fails_does_not_end_beat(hourly, published, monkeypatch, caplog):
+    beat = Beat()
+    beat.run_due()
+    make_due()
+    with monkeypatch.context() as broken:
+        broken.setattr(beat, "reserve", lambda _entry: 1 / 0)
+        assert beat.run_due() == beat.max_interval
+    assert beat.state() == "ZeroDivisionError: division by zero"
+
+    beat.run_due()
+
+    assert beat.state() == heartbeat.RUNNING
+    assert published == ["tests.hourly"]

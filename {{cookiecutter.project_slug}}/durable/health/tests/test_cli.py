@@ -147,6 +147,20 @@ def test_a_worker_that_waits_for_the_broker_fails_but_is_alive(check):
     assert check("worker", "--alive")[0] == 0
 
 
+def test_a_beat_that_waits_for_its_database_or_sends_nothing_fails(check):
+    heartbeat.start("beat", "here")
+    heartbeat.beat(heartbeat.WAITING_FOR_DATABASE)
+    assert "waiting for the database: check the database" in check("beat")[1]
+
+    heartbeat.beat("has not sent the heartbeat task\nfor 75 s")
+
+    assert check("beat") == (
+        1,
+        "beat-here: has not sent the heartbeat task for 75 s: read its log\n",
+    )
+    assert check("beat", "--alive")[0] == 0
+
+
 def test_a_child_does_not_beat_for_its_parent(files):
     heartbeat.start("worker", "emails@here")
     heartbeat.process.pid += 1
@@ -201,17 +215,13 @@ def test_each_tick_of_beat_is_a_heartbeat(check):
     assert check("beat") == (0, "beat: running\n")
 
 
-def test_the_command_takes_a_fraction_of_a_second_and_loads_no_django(files):
-    took = []
-    for _ in range(3):
-        started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-X", "importtime", MANAGE, "healthcheck", "worker"],
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        took.append(time.monotonic() - started)
+def test_the_command_starts_fast_since_it_loads_no_package(files):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", MANAGE, "healthcheck", "worker"],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
 
     assert done.returncode == 1
     assert done.stdout.startswith("worker: no heartbeat file")
@@ -219,4 +229,3 @@ def test_the_command_takes_a_fraction_of_a_second_and_loads_no_django(files):
     assert not {"django", "celery", "redis", "structlog"} & {
         line.split()[-1] for line in done.stderr.splitlines()
     }
-    assert min(took) < 0.3
