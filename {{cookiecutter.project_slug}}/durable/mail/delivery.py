@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import partial
 
 import structlog
+from django.db.models.functions import Now
 
 from durable.conf import conf
 from durable.db import retry_until_written
@@ -80,6 +81,18 @@ def deliver(email_id: str) -> timedelta | None:
             f"{email.attempts} attempts to deliver {email.pk} failed: {outcome.reason}"
         )
     return outcome.delay if isinstance(outcome, Retrying) else None
+
+
+def end_timed_out_attempt(email_id: str, error: Exception) -> None:
+    """Write the outcome of an attempt whose process was killed at the hard limit: it is no crash.
+
+    Runs in the worker's main process, while the lease is still held.
+    """
+    held = {"status": Email.Status.SENDING, "lease_until__gt": Now()}
+    email = Email.objects.filter(pk=email_id, **held).first()
+    if email is not None:
+        outcome = outcome_of(error, email.attempts)
+        log_outcome(email, outcome, held=write(email, outcome))
 
 
 def attempt(email: Email) -> Outcome:

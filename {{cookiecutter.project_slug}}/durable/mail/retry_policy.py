@@ -5,7 +5,7 @@ import smtplib
 from datetime import timedelta
 
 from anymail.exceptions import AnymailAPIError, AnymailConfigurationError
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.utils.time import get_exponential_backoff_interval
 from django.template import TemplateDoesNotExist
 
@@ -26,6 +26,7 @@ TEMPORARY_ERRORS = (
     AnymailConfigurationError,
     OSError,
     SoftTimeLimitExceeded,
+    TimeLimitExceeded,
     smtplib.SMTPException,
     # It existed when the mail was queued: this worker is not part of the new release yet.
     TemplateDoesNotExist,

@@ -2,19 +2,41 @@
 
 from typing import Any
 
+import structlog
 from celery import shared_task
+from celery.exceptions import TimeLimitExceeded
 from django.db.models.functions import Now
 
 from durable.conf import conf
+from durable.db import close_connections
+from durable.errors import DATABASE_ERRORS
 from durable.mail import delivery
 from durable.mail.models import Email
 from durable.requeue import publish_all, purge, requeue
 from durable.tasks.base import Task
 from durable.tasks.enqueue import queue_for
 
+logger = structlog.get_logger(__name__)
+
+
+class DeliveryTask(Task):
+    """A task whose hard limit does not count as a crash of the worker."""
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Queue the mail again if its time was up."""
+        super().on_failure(exc, task_id, args, kwargs, einfo)
+        if not isinstance(exc, TimeLimitExceeded):
+            return
+        try:
+            delivery.end_timed_out_attempt(args[0], exc)
+        except DATABASE_ERRORS as error:  # it is claimed again, as a crash, when its lease ends
+            logger.warning("email_outcome_not_written", email_id=args[0], error=str(error))
+        finally:
+            close_connections()
+
 
 @shared_task(
-    base=Task,
+    base=DeliveryTask,
     name="mail.deliver_email",
     bind=True,
     max_retries=None,

@@ -1,5 +1,8 @@
 import smtplib
+import socket
 import ssl
+import threading
+import time
 import uuid
 from datetime import timedelta
 
@@ -264,3 +267,67 @@ def test_a_delivery_takes_few_queries(make_email, mailbox, django_assert_num_que
     # Claim, suppression, attachments; savepoint, outcome, event, release.
     with django_assert_num_queries(7):
         delivery.deliver(str(email.pk))
+
+
+class SlowReader(threading.Thread):
+    """An SMTP server for one mail, which waits before it reads the content."""
+
+    pause = 2.0  # seconds
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.content = b""
+
+    def run(self):
+        with self.server, self.server.accept()[0] as client:
+            client.sendall(b"220 slow\r\n")
+            while line := client.recv(1000):
+                if line.upper() == b"DATA\r\n":
+                    client.sendall(b"354 go on\r\n")
+                    time.sleep(self.pause)
+                    self.read(client)
+                client.sendall(b"250 OK\r\n")
+
+    def read(self, client):
+        parts = [b""]
+        while not parts[-1].endswith(b"\r\n.\r\n"):
+            parts.append(client.recv(1_000_000))
+            if not parts[-1]:
+                break
+        self.content = b"".join(parts)
+
+
+@pytest.fixture
+def slow_reader(mailbox, settings):
+    server = SlowReader()
+    settings.EMAIL_PORT = server.port
+    connection.close()
+    server.start()
+    yield server
+    connection.close()
+    server.join(5)
+
+
+def test_a_large_mail_has_more_time(make_email, slow_reader, settings):
+    settings.EMAIL_TIMEOUT = 1.5  # second; the mail has 2.6 times as much
+    email = make_email()
+    email.attachments.create(
+        name="a.bin", content_type="application/octet-stream", content=bytes(15_000_000)
+    )
+
+    delivery.deliver(str(email.pk))
+
+    email.refresh_from_db()
+    assert (email.status, email.last_error) == ("sent", "")
+    assert len(slow_reader.content) > 20_000_000
+
+
+def test_the_time_out_of_a_small_mail_stays(make_email, mailbox, settings):
+    settings.EMAIL_TIMEOUT = 5
+    connection.close()
+
+    delivery.deliver(str(make_email().pk))
+
+    assert connection.current.backend.connection.sock.gettimeout() == 5

@@ -1,6 +1,7 @@
 import uuid
 from datetime import timedelta
 
+from celery.exceptions import TimeLimitExceeded
 from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
@@ -83,3 +84,23 @@ def test_the_purge_reads_only_keys(make_email, settings):
 
     read = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
     assert not [sql for sql in read if '"context"' in sql or '"content"' in sql]
+
+
+def test_a_hard_limit_is_no_crash(make_email):
+    token = uuid.uuid4()
+    email = make_email(attempts=1, status="sending", lease_until=Now() + HOUR, lease_token=token)
+
+    deliver_email.on_failure(TimeLimitExceeded(40), "1", (str(email.pk),), {}, None)
+
+    email.refresh_from_db()
+    assert (email.status, email.crashes, email.lease_until) == ("queued", 0, None)
+    assert [(event.kind, event.attempt) for event in email.events.all()] == [("retrying", 1)]
+
+
+def test_a_hard_limit_after_the_lease_changes_nothing(make_email):
+    email = make_email(attempts=1, status="sending", lease_until=Now() - HOUR)
+
+    deliver_email.on_failure(TimeLimitExceeded(40), "1", (str(email.pk),), {}, None)
+
+    email.refresh_from_db()
+    assert (email.status, email.events.count()) == ("sending", 0)
