@@ -12,8 +12,33 @@ def queue_lengths() -> dict[str, int]:
         kombu.exceptions.OperationalError, redis.exceptions.RedisError: the broker does not answer.
     """
     with current_app.connection_for_read() as broker:
-        channel: Any = broker.default_channel
-        return {
-            queue.name: channel.queue_declare(queue.name).message_count
-            for queue in current_app.conf.task_queues
-        }
+        return lengths(broker.default_channel)
+
+
+def check_broker() -> dict[str, int]:
+    """Return the same, if the broker accepts writes.
+
+    Raises:
+        kombu.exceptions.OperationalError, redis.exceptions.RedisError: it does not, or does not answer.
+    """
+    with current_app.connection_for_write() as broker:
+        check_writes(broker.default_channel)
+        return lengths(broker.default_channel)
+
+
+def check_writes(channel: Any) -> None:
+    """Request a write; a full Redis and a replica refuse it, and answer everything else.
+
+    Raises:
+        redis.exceptions.RedisError: the broker refuses, or does not answer.
+    """
+    with channel.conn_or_acquire() as client:
+        client.set("health.probe", 1, xx=True)  # there is no such key, so nothing is written
+
+
+def lengths(channel: Any) -> dict[str, int]:
+    """Return the number of messages that wait in each queue."""
+    return {
+        queue.name: channel.queue_declare(queue.name).message_count
+        for queue in current_app.conf.task_queues
+    }

@@ -13,7 +13,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
-from durable.broker.queues import queue_lengths
+from durable.broker.queues import check_broker
 
 logger = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ def check_migrations() -> None:
 CHECKS: dict[str, Callable[[], object]] = {
     "database": check_database,
     "cache": check_cache,
-    "broker": queue_lengths,
+    "broker": check_broker,
     "migrations": check_migrations,
 }
 

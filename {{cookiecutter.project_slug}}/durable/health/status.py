@@ -11,8 +11,10 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from redis.exceptions import RedisError
 
-from durable.broker.queues import queue_lengths
+from durable.broker import queues
+from durable.broker.circuit import circuit
 from durable.conf import conf
+from durable.health import readiness
 from durable.tasks.tasks import HEARTBEAT_KEY, heartbeat
 
 
@@ -39,10 +41,16 @@ def check_database() -> str:
 
 
 def check_broker() -> str:
-    """Return how many messages wait in each queue."""
-    return (
-        "Waiting messages: " + ", ".join(f"{name} {n}" for name, n in queue_lengths().items()) + "."
-    )
+    """Return how many messages wait in each queue, if the broker accepts writes."""
+    with circuit.publishing():  # while Redis hangs, the page waits for it once
+        lengths = queues.check_broker()
+    return "Waiting messages: " + ", ".join(f"{name} {n}" for name, n in lengths.items()) + "."
+
+
+def check_cache() -> str:
+    """Write to the cache."""
+    readiness.check_cache()
+    return "The cache accepts writes."
 
 
 def check_heartbeat() -> str:
@@ -90,5 +98,6 @@ def check_all() -> list[Check]:
     return [
         run("Database", check_database),
         run("Broker", check_broker),
+        run("Cache", check_cache),
         run("Beat and workers", check_heartbeat),
     ]

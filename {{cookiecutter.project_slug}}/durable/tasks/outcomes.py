@@ -27,10 +27,12 @@ from celery.exceptions import WorkerLostError
 from django.db import DatabaseError, close_old_connections
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
+from redis.exceptions import RedisError
 
 from durable import heartbeat
 from durable.broker.circuit import disable_circuit_breaker
 from durable.broker.connection import set_worker_broker_timeouts
+from durable.broker.queues import check_writes
 from durable.conf import conf
 from durable.db import close_connections, retry_until_written
 from durable.errors import TRANSIENT_ERRORS
@@ -241,9 +243,14 @@ def on_beat_start(**_: Any) -> None:
 
 
 @signals.heartbeat_sent.connect
-def on_heartbeat(**_: Any) -> None:
-    """Renew the heartbeat of a worker: its main process works and has its broker."""
-    heartbeat.beat()
+def on_heartbeat(*, sender: Any, **_: Any) -> None:
+    """Renew the heartbeat of a worker: its main process works, and its broker accepts writes."""
+    try:
+        check_writes(sender.eventer.producer.channel)
+    except RedisError:
+        heartbeat.beat(heartbeat.WAITING)
+    else:
+        heartbeat.beat()
 
 
 @signals.task_prerun.connect

@@ -72,6 +72,15 @@ def save_progress(
 
 
 def get_progress(task_id: str) -> Progress | None:
-    """Return the progress of a task, or None if it has reported none."""
-    saved = cache.get(f"progress:{task_id}")
-    return Progress(**saved) if saved else None
+    """Return the progress of a task, or None if it is unknown: none was reported, or Redis is down."""
+    try:
+        saved = cache.get(f"progress:{task_id}")
+        return Progress(
+            done=int(saved["done"]),
+            total=int(saved["total"]),
+            message=str(saved["message"]),
+            started_at=float(saved["started_at"]),
+            reported_at=float(saved["reported_at"]),
+        )
+    except (RedisError, LookupError, TypeError, ValueError, OverflowError):
+        return None

@@ -15,8 +15,8 @@ Fixtures:
   `replace`, `wait`, `is_alive` and `output`.
 - `mailbox`: the SMTP server. `messages` are the mails it accepted. Set `respond` to a function that
   returns an SMTP reply such as "451 try later" to refuse a mail, or None to accept it.
-- `redis_server`: the Redis of the tests. Call `stop`, `kill`, `hang`, `flush` and `restart`; it runs
-  again after the test. `behind_a_blackhole` returns a proxy whose network can vanish.
+- `redis_server`: the Redis of the tests. Call `stop`, `kill`, `hang`, `fill`, `demote`, `flush` and
+  `restart`; it works again after the test. `behind_a_blackhole` returns a proxy whose network can vanish.
 
 Options:
 

@@ -169,13 +169,15 @@ def mailbox(settings: Any) -> Iterator[Mailbox]:
 
 @pytest.fixture
 def redis_server() -> Iterator[Redis]:
-    """The Redis of the tests, to stop, hang and flush; it runs again after the test."""
+    """The Redis of the tests, to stop, hang, fill and flush; it works again after the test."""
     from durable.broker.circuit import Circuit  # noqa: PLC0415 - needs Django's settings
 
     yield redis
     if redis.server._process is None:
         redis.restart()
     redis.hang(hung=False)
+    redis.fill(full=False)
+    redis.demote(replica=False)
     for circuit in Circuit.all:
         circuit.close()
 

@@ -118,10 +118,22 @@ class Redis:
 
     def flush(self) -> None:
         """Delete all data: messages, results and whatever else is in Redis."""
+        self.execute("FLUSHALL")
+
+    def fill(self, *, full: bool = True) -> None:
+        """Refuse writes as a server that is out of memory does, or accept them again."""
+        self.execute("CONFIG", "SET", "maxmemory", int(full))
+
+    def demote(self, *, replica: bool = True) -> None:
+        """Refuse writes as a replica does, such as the old primary after a failover, or accept them again."""
+        self.execute("REPLICAOF", *(("127.0.0.1", 1) if replica else ("NO", "ONE")))
+
+    def execute(self, *command: str | int) -> None:
+        """Run a command of Redis."""
         import redis  # noqa: PLC0415 - reported like a server that fails
 
         with redis.Redis(port=self.server.port) as client:
-            client.flushall()
+            client.execute_command(*command)
 
     def restart(self) -> None:
         """Start the server again at the same address."""

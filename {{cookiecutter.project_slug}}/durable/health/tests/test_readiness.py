@@ -78,6 +78,19 @@ def test_a_stopped_redis_fails_its_checks(client, redis_server):
     wait_until(lambda: unavailable(client) == set())
 
 
+def test_a_redis_that_is_full_fails_its_checks(client, redis_server):
+    redis_server.fill()
+    assert unavailable(client) == {"cache", "broker"}
+
+    redis_server.fill(full=False)
+    assert unavailable(client) == set()
+
+
+def test_a_replica_fails_its_checks(client, redis_server):
+    redis_server.demote()
+    assert unavailable(client) == {"cache", "broker"}
+
+
 def test_an_unreachable_database_fails_its_checks(client, database_at, monkeypatch):
     database_at(1)
     assert unavailable(client) == {"database", "migrations"}

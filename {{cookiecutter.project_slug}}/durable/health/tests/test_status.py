@@ -21,7 +21,7 @@ def _no_heartbeat_yet():
 def test_every_check_passes():
     heartbeat()
 
-    assert [check.ok for check in status.check_all()] == [True, True, True]
+    assert [check.ok for check in status.check_all()] == [True, True, True, True]
 
 
 @pytest.mark.django_db
@@ -62,6 +62,30 @@ def test_a_heartbeat_is_forgotten_when_it_is_old_by_the_clock_of_redis(settings)
     assert status.run("Beat", status.check_heartbeat).ok
 
     wait_until(lambda: cache.get(status.HEARTBEAT_KEY) is None)
+
+
+@pytest.mark.django_db
+def test_a_redis_that_is_full_fails_the_checks_of_broker_and_cache(redis_server):
+    heartbeat()
+    redis_server.fill()
+
+    down = [check for check in status.check_all() if not check.ok]
+
+    assert [check.name for check in down] == ["Broker", "Cache"]
+    assert all("maxmemory" in check.detail for check in down)
+
+
+@pytest.mark.django_db
+def test_a_redis_that_hangs_delays_the_checks_once(redis_server, settings):
+    settings.BROKER_CIRCUIT_RESET = timedelta(minutes=1)
+    redis_server.hang()
+    status.check_all()
+    started = time.monotonic()
+
+    results = [status.check_all() for _ in range(20)]
+
+    assert time.monotonic() - started < 1
+    assert not any(check.ok for checks in results for check in checks[1:])
 
 
 def test_an_unreachable_broker_fails_within_two_seconds(redis_server):

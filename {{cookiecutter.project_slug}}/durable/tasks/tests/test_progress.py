@@ -1,7 +1,6 @@
 import pytest
 import time_machine
-from django.conf import settings
-from redis import Redis
+from django.core.cache import cache
 
 from durable.tasks.progress import Progress, get_progress, save_progress
 from durable.tasks.tasks import heartbeat
@@ -27,20 +26,18 @@ def test_no_speed_and_no_total_are_no_error():
     assert (progress.percent, progress.seconds_left) == (0, None)
 
 
-@pytest.fixture
-def full_redis():
-    with Redis.from_url(settings.REDIS_URL) as client:
-        client.config_set("maxmemory", 1)
-        yield
-        client.config_set("maxmemory", 0)
-
-
-@pytest.mark.usefixtures("full_redis")
-def test_a_task_goes_on_though_redis_is_out_of_memory():
-    heartbeat.report_progress(1, 2)
-
-
-def test_a_task_goes_on_though_redis_is_down(redis_server):
-    redis_server.stop()
+@pytest.mark.parametrize("trouble", ["fill", "stop"])
+def test_a_task_goes_on_though_redis_is_full_or_down(redis_server, trouble):
+    getattr(redis_server, trouble)()
 
     heartbeat.report_progress(1, 2)
+
+
+@pytest.mark.parametrize(
+    "planted", [1, "text", [], {"done": 1}, {"done": "x", "total": 1}], ids=str
+)
+def test_json_of_another_form_is_no_progress(planted):
+    report = {"message": "", "started_at": 1.0, "reported_at": 1.0}
+    cache.set("progress:planted", planted | report if isinstance(planted, dict) else planted)
+
+    assert get_progress("planted") is None

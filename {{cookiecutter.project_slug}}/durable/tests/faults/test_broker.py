@@ -199,17 +199,16 @@ def test_a_worker_under_load_survives_a_killed_redis(worker, redis_server):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("flushed_afterwards")
-def test_a_worker_waits_for_a_redis_that_refuses_commands(worker, capsys):
+@pytest.mark.parametrize("trouble", ["demote", "fill"])
+def test_a_worker_waits_for_a_redis_that_refuses_writes(worker, redis_server, capsys, trouble):
     process = worker.group
-    with redis.Redis.from_url(settings.REDIS_URL) as client:
-        client.replicaof("127.0.0.1", 1)
-        try:
-            wait_until(lambda: cli.main(["worker"]) == 1)
-            time.sleep(2)
-            assert cli.main(["worker"]) == 1
-            assert cli.main(["worker", "--alive"]) == 0
-        finally:
-            client.replicaof("NO", "ONE")
+    getattr(redis_server, trouble)()
+    wait_until(lambda: cli.main(["worker"]) == 1)
+    time.sleep(2)
+    assert cli.main(["worker"]) == 1
+    assert cli.main(["worker", "--alive"]) == 0
+    redis_server.demote(replica=False)
+    redis_server.fill(full=False)
 
     assert "waiting for the broker" in capsys.readouterr().out
     wait_until(consumes("after the failover"))
