@@ -46,7 +46,7 @@ ANYMAIL = {
 # % endif
 # % if cookiecutter.email_provider == "mailgun"
 EMAIL_BACKEND = "anymail.backends.mailgun.EmailBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.mailgun.MailgunTrackingWebhookView"
+EMAIL_WEBHOOK = "durable.mail.providers.mailgun.MailgunWebhookView"
 ANYMAIL = {
     "MAILGUN_API_KEY": env.of_provider("MAILGUN_API_KEY"),
     "MAILGUN_API_URL": env.str("MAILGUN_API_URL", default="https://api.mailgun.net/v3"),
@@ -80,7 +80,7 @@ ANYMAIL = {
 # % endif
 # % if cookiecutter.email_provider == "postal"
 EMAIL_BACKEND = "durable.mail.providers.postal.PostalBackend"
-EMAIL_WEBHOOK = "anymail.webhooks.postal.PostalTrackingWebhookView"
+EMAIL_WEBHOOK = "durable.mail.providers.postal.PostalWebhookView"
 ANYMAIL = {
     "POSTAL_API_URL": env.of_provider("POSTAL_API_URL"),
     "POSTAL_API_KEY": env.of_provider("POSTAL_API_KEY"),

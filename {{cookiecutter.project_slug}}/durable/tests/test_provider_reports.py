@@ -1,5 +1,6 @@
 """The provider's reports about accepted mails, in the wire format of durable/tests/providers."""
 
+import json
 from importlib import reload
 
 import pytest
@@ -7,7 +8,7 @@ from django.urls import clear_url_caches, reverse
 
 import config.urls
 from durable.mail.models import Email, Suppression
-from durable.tests.providers import RECIPIENT, Mail, load_providers
+from durable.tests.providers import RECIPIENT, Mail, Report, load_providers
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +54,8 @@ def email(provider):
 def post(client):
     def post(report):
         headers = {name: value for name, value in report.headers.items() if name != "Content-Type"}
-        return client.post(
+        return client.generic(  # the body as it is
+            "POST",
             reverse("email_webhook"),
             report.body,
             content_type=report.headers["Content-Type"],
@@ -112,3 +114,81 @@ def test_a_forged_report_changes_nothing(provider, email, post):
 
     email.refresh_from_db()
     assert (email.status, email.events.count()) == ("sent", 0)
+
+
+NESTED = b"[" * 100_000 + b"]" * 100_000
+BODIES = [
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"x"',
+    b"7",
+    b"NaN",
+    b"[null]",
+    b"[[]]",
+    b'{"a":',
+    b"\x00\xff",
+]
+BODIES += [b'{"signature": null}', b'{"signature": {"token": 1}}', b'{"event-data": []}', NESTED]
+BODIES += [
+    b'{"Type": 1}',
+    b"mandrill_events=null",
+    b"mandrill_events=7",
+    b'{"events": [1]}',
+    b"[1]",
+]
+TYPES = [
+    "application/json",
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "",
+    "x",
+    "multipart/form-data",
+]
+
+
+def test_no_body_without_a_signature_is_an_error_of_the_service(provider, email, post):
+    for content_type in TYPES:
+        for body in BODIES:
+            response = post(Report(body, {"Content-Type": content_type}))
+            assert 400 <= response.status_code < 500, (content_type, body[:50])
+
+
+def test_a_huge_body_is_refused(provider, email, post):
+    body = b'"' + b"x" * 3_000_000 + b'"'
+
+    response = post(Report(body, {"Content-Type": "application/json"}))
+
+    assert 400 <= response.status_code < 500
+
+
+def test_an_authorized_body_that_is_no_report_is_not_an_error_of_the_service(provider, email, post):
+    headers = provider.delivered(email.message_id).headers
+    for body in BODIES:
+        assert post(Report(body, headers)).status_code < 500, body[:50]
+
+
+@pytest.mark.parametrize("provider", {"mailgun"} & PROVIDERS.keys(), indirect=True)
+def test_a_signature_of_mailgun_is_for_one_report(provider, email, post):
+    seen = provider.delivered(email.message_id)
+    stolen = {"signature": json.loads(seen.body)["signature"]}
+    complaint = json.loads(provider.complained(email.message_id).body) | stolen
+    forged = Report(json.dumps(complaint).encode(), seen.headers)
+
+    assert post(seen).status_code == 200
+    assert post(forged).status_code == 400
+    assert post(seen).status_code == 200  # Mailgun repeats a report whose response was lost
+
+    email.refresh_from_db()
+    assert email.status == "delivered"
+    assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("provider", {"mailgun"} & PROVIDERS.keys(), indirect=True)
+def test_mailgun_has_to_repeat_its_report_while_redis_is_away(provider, email, post, redis_server):
+    redis_server.stop()
+    assert post(provider.delivered(email.message_id)).status_code == 503
+
+    email.refresh_from_db()
+    assert email.status == "sent"

@@ -9,6 +9,7 @@ from anymail.webhooks.amazon_ses import AmazonSESTrackingWebhookView
 from django.core.mail import EmailMessage
 
 from durable.mail.providers.base import temporary_error
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 FORBIDDEN = 403
 # Errors of the account, not of the mail.
@@ -44,7 +45,7 @@ class AmazonSESBackend(amazon_ses.EmailBackend):  # type: ignore[misc]
         return status == FORBIDDEN or error.response["Error"]["Code"] in ACCOUNT_ERRORS
 
 
-class AmazonSESWebhookView(AmazonSESTrackingWebhookView):  # type: ignore[misc]
+class AmazonSESWebhookView(UnreadableReportIsRefused, AmazonSESTrackingWebhookView):  # type: ignore[misc]
     """Anymail gives no reason for a bounce."""
 
     @staticmethod

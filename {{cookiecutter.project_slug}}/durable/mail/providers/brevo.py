@@ -15,6 +15,7 @@ from durable.mail.providers.base import (
     json_field,
     row_id,
 )
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 
 class BrevoBackend(DuplicateIsSuccess, AccountErrorIsTemporary, brevo.EmailBackend):  # type: ignore[misc]
@@ -41,7 +42,7 @@ class BrevoBackend(DuplicateIsSuccess, AccountErrorIsTemporary, brevo.EmailBacke
         return payload
 
 
-class BrevoWebhookView(BrevoTrackingWebhookView):  # type: ignore[misc]
+class BrevoWebhookView(UnreadableReportIsRefused, BrevoTrackingWebhookView):  # type: ignore[misc]
     """Anymail reports a soft bounce as it does a hard one."""
 
     @staticmethod

@@ -16,6 +16,7 @@ from django.utils.dateparse import parse_datetime
 from requests import Response
 
 from durable.mail.providers.base import UnreadableSuccessIsTemporary, temporary_error
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 
 class MailerSendBackend(UnreadableSuccessIsTemporary, mailersend.EmailBackend):  # type: ignore[misc]
@@ -44,7 +45,7 @@ class MailerSendBackend(UnreadableSuccessIsTemporary, mailersend.EmailBackend): 
         return found
 
 
-class MailerSendWebhookView(MailerSendTrackingWebhookView):  # type: ignore[misc]
+class MailerSendWebhookView(UnreadableReportIsRefused, MailerSendTrackingWebhookView):  # type: ignore[misc]
     """Anymail 15.2 reads MailerSend's webhooks 1.0, which end on 2026-12-01; all new ones are 2.0.
 
     Only `is_hard_bounce` remains once a release of Anymail has

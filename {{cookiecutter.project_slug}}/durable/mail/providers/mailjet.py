@@ -8,6 +8,8 @@ from anymail.webhooks.mailjet import MailjetTrackingWebhookView
 from django.core.mail import EmailMessage
 from requests import Response
 
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
+
 
 class MailjetBackend(mailjet.EmailBackend):  # type: ignore[misc]
     """Mailjet refuses a message with a custom Message-ID, so none is sent.
@@ -29,7 +31,7 @@ class MailjetBackend(mailjet.EmailBackend):  # type: ignore[misc]
         super(mailjet.EmailBackend, self).raise_for_status(response, payload, message)
 
 
-class MailjetWebhookView(MailjetTrackingWebhookView):  # type: ignore[misc]
+class MailjetWebhookView(UnreadableReportIsRefused, MailjetTrackingWebhookView):  # type: ignore[misc]
     """Anymail reports a soft bounce as it does a hard one."""
 
     @staticmethod

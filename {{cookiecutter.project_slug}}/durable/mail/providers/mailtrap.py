@@ -8,6 +8,7 @@ from anymail.webhooks.mailtrap import MailtrapTrackingWebhookView
 from django.core.mail import EmailMessage
 
 from durable.mail.providers.base import UnreadableSuccessIsTemporary
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 BAD_RECIPIENT = "badrecipient"
 
@@ -24,7 +25,7 @@ class MailtrapBackend(UnreadableSuccessIsTemporary, mailtrap.EmailBackend):  # t
         return payload
 
 
-class MailtrapWebhookView(MailtrapTrackingWebhookView):  # type: ignore[misc]
+class MailtrapWebhookView(UnreadableReportIsRefused, MailtrapTrackingWebhookView):  # type: ignore[misc]
     """Anymail reports a full mailbox as it does a hard bounce."""
 
     @staticmethod

@@ -11,6 +11,7 @@ from django.core.mail import EmailMessage
 from requests import Response
 
 from durable.mail.providers.base import UnreadableSuccessIsTemporary, json_field, temporary_error
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 
 class MandrillBackend(UnreadableSuccessIsTemporary, mandrill.EmailBackend):  # type: ignore[misc]
@@ -38,7 +39,7 @@ class MandrillBackend(UnreadableSuccessIsTemporary, mandrill.EmailBackend):  # t
         return found
 
 
-class MandrillWebhookView(MandrillCombinedWebhookView):  # type: ignore[misc]
+class MandrillWebhookView(UnreadableReportIsRefused, MandrillCombinedWebhookView):  # type: ignore[misc]
     """Anymail knows neither Mandrill's report of a delivery nor its reason for a bounce.
 
     https://mailchimp.com/developer/transactional/api/webhooks/

@@ -4,10 +4,12 @@ from typing import Any
 
 from anymail.backends import postal
 from anymail.message import AnymailRecipientStatus
+from anymail.webhooks.postal import PostalTrackingWebhookView
 from django.core.mail import EmailMessage
 from requests import Response
 
 from durable.mail.providers.base import temporary_error, unreadable_response
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 ACCOUNT_ERRORS = {"AccessDenied", "InvalidServerAPIKey", "ServerSuspended"}
 
@@ -33,3 +35,7 @@ class PostalBackend(postal.EmailBackend):  # type: ignore[misc]
         except (AttributeError, KeyError, TypeError) as error:
             raise unreadable_response(self, response, payload, message) from error
         return found
+
+
+class PostalWebhookView(UnreadableReportIsRefused, PostalTrackingWebhookView):  # type: ignore[misc]
+    """Anymail's view."""

@@ -6,6 +6,7 @@ from anymail.webhooks.postmark import PostmarkTrackingWebhookView
 from requests import Response
 
 from durable.mail.providers.base import AccountErrorIsTemporary, json_field
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 ACCOUNT_ERRORS = {
     "100": "maintenance",
@@ -28,7 +29,7 @@ class PostmarkBackend(AccountErrorIsTemporary, postmark.EmailBackend):  # type: 
         return f"{ACCOUNT_ERRORS[code]} (error {code})" if code in ACCOUNT_ERRORS else ""
 
 
-class PostmarkWebhookView(PostmarkTrackingWebhookView):  # type: ignore[misc]
+class PostmarkWebhookView(UnreadableReportIsRefused, PostmarkTrackingWebhookView):  # type: ignore[misc]
     """Anymail reports a soft bounce as it does a hard one."""
 
     @staticmethod

@@ -14,6 +14,7 @@ from durable.mail.providers.base import (
     json_field,
     row_id,
 )
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 # The first means that another request with the key is not done yet; the second is the service's key.
 TEMPORARY_ERRORS = {"concurrent_idempotent_requests", "invalid_api_key"}
@@ -44,7 +45,7 @@ class ResendBackend(DuplicateIsSuccess, AccountErrorIsTemporary, resend.EmailBac
         return payload
 
 
-class ResendWebhookView(ResendTrackingWebhookView):  # type: ignore[misc]
+class ResendWebhookView(UnreadableReportIsRefused, ResendTrackingWebhookView):  # type: ignore[misc]
     """Anymail reports a soft bounce as it does a hard one."""
 
     reports_first_recipient = True

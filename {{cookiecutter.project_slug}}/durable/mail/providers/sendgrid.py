@@ -8,6 +8,7 @@ from anymail.webhooks.sendgrid import SendGridTrackingWebhookView
 from django.core.mail import EmailMessage
 
 from durable.mail.providers.base import RowIdAsMessageId, row_id
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 
 class SendGridPayload(RowIdAsMessageId, sendgrid.SendGridPayload):  # type: ignore[misc]
@@ -28,7 +29,7 @@ class SendGridBackend(sendgrid.EmailBackend):  # type: ignore[misc]
         return SendGridPayload(message, defaults, self)
 
 
-class SendGridWebhookView(SendGridTrackingWebhookView):  # type: ignore[misc]
+class SendGridWebhookView(UnreadableReportIsRefused, SendGridTrackingWebhookView):  # type: ignore[misc]
     """Anymail reports a blocked message as it does a hard bounce."""
 
     @staticmethod

@@ -6,6 +6,7 @@ from anymail.webhooks.sparkpost import SparkPostTrackingWebhookView
 from requests import Response
 
 from durable.mail.providers.base import AccountErrorIsTemporary
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 LIMIT_EXCEEDED = 420  # https://developers.sparkpost.com/api/transmissions/#header-sending-limits
 # https://support.sparkpost.com/docs/deliverability/bounce-classification-codes
@@ -22,7 +23,7 @@ class SparkPostBackend(AccountErrorIsTemporary, sparkpost.EmailBackend):  # type
         return "a sending limit of the account is used up" if exceeded else ""
 
 
-class SparkPostWebhookView(SparkPostTrackingWebhookView):  # type: ignore[misc]
+class SparkPostWebhookView(UnreadableReportIsRefused, SparkPostTrackingWebhookView):  # type: ignore[misc]
     """Anymail reports some soft bounces as it does hard ones."""
 
     @staticmethod

@@ -15,6 +15,7 @@ from durable.mail.providers.base import (
     json_field,
     row_id,
 )
+from durable.mail.providers.webhooks import UnreadableReportIsRefused
 
 DUPLICATE = 1573  # https://godocs.unisender.ru/api-errors
 # https://godocs.unisender.ru/email-statuses
@@ -54,7 +55,7 @@ class UnisenderGoBackend(
         return bool(json_field(response, "code") == DUPLICATE)
 
 
-class UnisenderGoWebhookView(UnisenderGoTrackingWebhookView):  # type: ignore[misc]
+class UnisenderGoWebhookView(UnreadableReportIsRefused, UnisenderGoTrackingWebhookView):  # type: ignore[misc]
     """Anymail reports a full mailbox as it does a hard bounce."""
 
     @staticmethod

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +110,9 @@ def failure(severity: str, reason: str, **status: Any) -> Callable[[str], Report
     )
 
 
-def sign(content: dict[str, Any], key: str = SIGNING_KEY) -> dict[str, str]:
-    timestamp = "1772359206"
+def sign(content: dict[str, Any], key: str = SIGNING_KEY, age: float = 0) -> dict[str, str]:
+    """Sign as Mailgun did some seconds ago: a time and a token, not the content."""
+    timestamp = str(int(time.time() - age))
     token = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:50]  # one of each report
     signature = hmac.new(key.encode(), f"{timestamp}{token}".encode(), hashlib.sha256)
     return {"timestamp": timestamp, "token": token, "signature": signature.hexdigest()}
@@ -136,12 +138,14 @@ def forged(message_id: str) -> dict[str, Report]:
         # Mailgun signs these two and not the event itself.
         "with another token": report(content, sign(content) | {"token": "0" * 50}),
         "with another time": report(content, sign(content) | {"timestamp": "1772445606"}),
+        "signed yesterday": report(content, sign(content, age=86_400)),
+        "signed tomorrow": report(content, sign(content, age=-86_400)),
     }
 
 
 PROVIDER = Provider(
     backend="anymail.backends.mailgun.EmailBackend",
-    webhook="anymail.webhooks.mailgun.MailgunTrackingWebhookView",
+    webhook="durable.mail.providers.mailgun.MailgunWebhookView",
     environment={"MAILGUN_API_KEY": API_KEY, "MAILGUN_WEBHOOK_SIGNING_KEY": SIGNING_KEY},
     anymail={
         "MAILGUN_API_KEY": API_KEY,

@@ -172,7 +172,7 @@ def forged(message_id: str) -> dict[str, Report]:
 
 PROVIDER = Provider(
     backend="durable.mail.providers.postal.PostalBackend",
-    webhook="anymail.webhooks.postal.PostalTrackingWebhookView",
+    webhook="durable.mail.providers.postal.PostalWebhookView",
     environment={
         "POSTAL_API_URL": API_URL,
         "POSTAL_API_KEY": API_KEY,
