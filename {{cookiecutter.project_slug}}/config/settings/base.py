@@ -56,6 +56,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "durable.health.middleware.HealthMiddleware",  # first: a probe needs no HTTPS, host or session
+    "durable.middleware.RefuseNULMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

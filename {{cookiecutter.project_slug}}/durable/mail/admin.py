@@ -16,12 +16,14 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST
 
 from durable.admin_helpers import LargeTableAdmin
-from durable.mail.api import resend
+from durable.mail.api import resend, resend_all
 from durable.mail.models import Email, EmailAttachment, EmailEvent, Suppression
 from durable.mail.rendering import render
 
 # In the preview, no script runs, no form is sent, and no link opens.
 PREVIEW_POLICY = "sandbox; default-src 'none'; img-src data: https:; style-src 'unsafe-inline'"
+MAX_EVENTS = 100  # in the timeline; a page with 1,000 has more than a megabyte
+MAX_SELECTED = 1_000  # mails for one action: about a second of one transaction
 SUBJECT = ".subject.txt"  # one file of each template ends with it
 
 
@@ -39,11 +41,18 @@ class ReadOnlyInline(admin.TabularInline):
 
 
 class EventInline(ReadOnlyInline):
-    """What happened to the mail, oldest first."""
+    """What happened to the mail last, oldest first."""
 
     model = EmailEvent
-    verbose_name_plural = "timeline"
+    verbose_name_plural = f"timeline (the latest {MAX_EVENTS} events)"
     fields = readonly_fields = ("happened_at", "kind", "attempt", "detail")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EmailEvent]:
+        """Return the latest events of the page's mail."""
+        events: QuerySet[EmailEvent] = super().get_queryset(request)
+        email = request.resolver_match.kwargs.get("object_id") if request.resolver_match else None
+        latest = EmailEvent.objects.filter(email=email).order_by("-happened_at", "-id")
+        return events.filter(pk__in=list(latest.values_list("pk", flat=True)[:MAX_EVENTS]))
 
 
 class AttachmentInline(ReadOnlyInline):
@@ -207,18 +216,29 @@ class EmailAdmin(LargeTableAdmin):
     @admin.action(description="Resend", permissions=["change"])
     def resend(self, request: HttpRequest, chosen: QuerySet[Email]) -> None:
         """Queue copies of the selected mails that are finished."""
-        copies = [resend(email) for email in chosen.exclude(status__in=Email.UNFINISHED)]
-        self.message_user(
-            request, f"{len(copies)} of {chosen.count()} queued again; the others are not finished."
-        )
+        if count := self.count_or_refuse(request, chosen):
+            copies = resend_all(chosen)
+            self.message_user(
+                request, f"{len(copies)} of {count} queued again; the others are not finished."
+            )
 
     @admin.action(description="Cancel", permissions=["change"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[Email]) -> None:
         """Cancel the selected mails that are queued."""
-        canceled = sum(email.cancel() for email in chosen)
-        self.message_user(
-            request, f"{canceled} of {chosen.count()} canceled; the others have left the queue."
-        )
+        if count := self.count_or_refuse(request, chosen):
+            canceled = Email.objects.filter(pk__in=chosen.values("pk")).cancel()
+            self.message_user(
+                request, f"{canceled} of {count} canceled; the others have left the queue."
+            )
+
+    def count_or_refuse(self, request: HttpRequest, chosen: QuerySet[Email]) -> int:
+        """Return how many mails are selected, or 0 with a message if they are too many."""
+        count = chosen.order_by()[: MAX_SELECTED + 1].count()
+        if count <= MAX_SELECTED:
+            return count
+        refusal = f"Nothing changed: select at most {MAX_SELECTED:,} mails, with a filter or page by page."
+        self.message_user(request, refusal, messages.ERROR)
+        return 0
 
     class Media:
         css = {"all": ["mail/admin.css"]}

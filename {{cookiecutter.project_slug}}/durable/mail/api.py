@@ -92,9 +92,7 @@ def send_emails(
     with transaction.atomic():
         for chunk in chunks(iter(messages), CHUNK_SIZE):
             new = enqueue([new_email(template, to, context, key) for to, context, key in chunk])
-            ids = [str(email.pk) for email in new if email.status == Email.Status.QUEUED]
-            if ids:
-                deliver_batch.delay_on_commit(ids)
+            publish_on_commit(new)
             count += len(new)
     return count
 
@@ -108,7 +106,35 @@ def resend(email: Email) -> Email:
     email.refresh_from_db()
     if email.status in Email.UNFINISHED:
         raise ValueError(f"{email} is still {email.status}: wait for the outcome")
-    copy = Email(
+    (copy,) = resend_all(Email.objects.filter(pk=email.pk))
+    return copy
+
+
+def resend_all(emails: models.QuerySet[Email]) -> list[Email]:
+    """Queue copies of those mails that are finished, with a few statements for hundreds of them.
+
+    All are queued, or none is: bound their number.
+    """
+    copies = []
+    with transaction.atomic():
+        finished = emails.exclude(status__in=Email.UNFINISHED).order_by("queued_at")
+        for chunk in chunks(iter(finished), CHUNK_SIZE):
+            new = enqueue([copy_of(email) for email in chunk])
+            copy_attachments(new)
+            EmailEvent.objects.bulk_create(
+                EmailEvent(
+                    email=copy.resend_of, kind=EmailEvent.Kind.RESENT, detail=f"as {copy.pk}"
+                )
+                for copy in new
+            )
+            publish_on_commit(new)
+            copies += new
+    return copies
+
+
+def copy_of(email: Email) -> Email:
+    """Return the new row of a mail that is sent again, without its attachments."""
+    return Email(
         template=email.template,
         to=email.to,
         context=email.context,
@@ -120,14 +146,25 @@ def resend(email: Email) -> Email:
         correlation_id=correlation_id(),
         resend_of=email,
     )
-    files = [
-        EmailAttachment(name=file.name, content_type=file.content_type, content=file.content)
-        for file in email.attachments.all()
-    ]
-    with transaction.atomic():
-        insert_and_publish(copy, files)
-        email.events.create(kind=EmailEvent.Kind.RESENT, detail=f"as {copy.pk}")
-    return copy
+
+
+def copy_attachments(copies: Sequence[Email]) -> None:
+    """Insert the attachments of copies one by one: together they may not fit into memory."""
+    of_original = {copy.resend_of_id: copy for copy in copies}
+    files = EmailAttachment.objects.filter(email__in=of_original)
+    for pk in list(files.order_by("pk").values_list("pk", flat=True)):
+        file = EmailAttachment.objects.get(pk=pk)
+        file.pk, file.email = None, of_original[file.email_id]
+        file.save(force_insert=True)
+
+
+def publish_on_commit(emails: Sequence[Email]) -> None:
+    """Publish new mails after the commit, with one message for all of them."""
+    ids = [str(email.pk) for email in emails if email.status == Email.Status.QUEUED]
+    if len(ids) == 1:
+        deliver_email.delay_on_commit(ids[0])
+    elif ids:
+        deliver_batch.delay_on_commit(ids)
 
 
 def new_email(template: str, to: str, context: Mapping[str, Any] | None, key: str | None) -> Email:
@@ -158,6 +195,5 @@ def insert_and_publish(email: Email, files: Sequence[EmailAttachment]) -> Email:
         for file in files:
             file.email = email
         EmailAttachment.objects.bulk_create(files)
-        if email.status == Email.Status.QUEUED:
-            deliver_email.delay_on_commit(str(email.pk))
+        publish_on_commit([email])
     return email

@@ -26,6 +26,21 @@ CRASHED = "The worker ended without an outcome."
 LEASE_ENDED = "The lease had ended: another worker may have sent the mail too."
 
 
+class EmailQuerySet(LeasedQuerySet["Email"]):
+    """Queries for mails."""
+
+    def cancel(self) -> int:
+        """Cancel those that no worker has started to send, as `Email.cancel`; return how many."""
+        queued = self.filter(status=Email.Status.QUEUED).order_by("pk")
+        with transaction.atomic():
+            pks = list(queued.select_for_update().values_list("pk", flat=True))
+            Email.objects.filter(pk__in=pks).update(status=Email.Status.CANCELED)
+            EmailEvent.objects.bulk_create(
+                EmailEvent(email_id=pk, kind=EmailEvent.Kind.CANCELED) for pk in pks
+            )
+        return len(pks)
+
+
 class Email(LeasedRow):
     """One mail to one recipient.
 
@@ -73,7 +88,7 @@ class Email(LeasedRow):
     related_id = models.CharField(max_length=64, blank=True)
     related = GenericForeignKey("related_type", "related_id")
 
-    objects: ClassVar[LeasedQuerySet[Email]] = LeasedQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[EmailQuerySet] = EmailQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         # Not with the field, for which PostgreSQL would get a second index for LIKE.

@@ -1,12 +1,13 @@
 import uuid
 
 import pytest
+from django.contrib import admin
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from durable import admin_helpers
-from durable.mail.models import Email, Suppression
+from durable.mail.models import Email, EmailEvent, Suppression
 from durable.testing.plans import plan_of, without_end
 
 LIST = "/admin/mail/email/"
@@ -186,3 +187,71 @@ def test_a_suppression_is_a_unique_address(admin_client, address, why):
 
     assert why in page.text
     assert Suppression.objects.count() == 1
+
+
+def test_mails_are_sent_again_with_few_statements(admin_client, make_email, published):
+    emails = [make_email(status="sent", to=f"{number}@example.com") for number in range(100)]
+    emails[0].attachments.create(name="a.txt", content_type="text/plain", content=b"abc")
+    data = {"_selected_action": [email.pk for email in emails], "action": "resend"}
+
+    with CaptureQueriesContext(connection) as queries:
+        page = admin_client.post(LIST, data).url
+    copies = Email.objects.filter(resend_of__in=emails)
+
+    assert page == LIST
+    assert len(queries) < 60
+    assert copies.count() == 100
+    assert copies.get(resend_of=emails[0]).attachments.get().content == b"abc"
+    assert {event.kind for email in emails for event in email.events.all()} == {"resent"}
+
+
+def test_mails_are_canceled_with_few_statements(admin_client, make_email):
+    emails = [make_email(to=f"{number}@example.com") for number in range(100)]
+    data = {"_selected_action": [email.pk for email in emails], "action": "cancel"}
+
+    with CaptureQueriesContext(connection) as queries:
+        admin_client.post(LIST, data)
+
+    assert len(queries) < 60
+    assert Email.objects.filter(status="canceled", events__kind="canceled").count() == 100
+
+
+@pytest.mark.parametrize("action", ["resend", "cancel"])
+def test_too_many_selected_mails_change_nothing(admin_client, make_email, monkeypatch, action):
+    monkeypatch.setattr("durable.mail.admin.MAX_SELECTED", 2)
+    emails = [make_email(status=status) for status in ("sent", "queued", "sent")]
+    data = {"_selected_action": [email.pk for email in emails], "action": action}
+
+    page = admin_client.post(LIST, data, follow=True)
+
+    assert "Nothing changed: select at most 2 mails" in page.text
+    assert not Email.objects.filter(status="canceled").exists()
+    assert Email.objects.count() == 3
+
+
+def test_the_timeline_is_bounded(admin_client, make_email):
+    email = make_email(status="failed")
+    EmailEvent.objects.bulk_create(
+        EmailEvent(email=email, kind="retrying", attempt=n, detail=f"event-{n}.")
+        for n in range(1_000)
+    )
+
+    page = admin_client.get(url("change", email))
+
+    assert len(page.content) < 200_000
+    assert "event-999." in page.text
+    assert "event-899." not in page.text
+
+
+def test_nul_in_a_filter_is_refused(admin_client):
+    for model in admin.site._registry:
+        changelist = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        for name in ("q", "status__exact", "name", "%00"):
+            assert admin_client.get(f"{changelist}?{name}=%00").status_code == 400
+
+
+def test_half_a_surrogate_pair_in_a_filter_finds_nothing(admin_client):
+    for model in admin.site._registry:
+        changelist = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        for name in ("q", "status__exact", "name"):
+            assert admin_client.get(f"{changelist}?{name}=%ED%B3%BF").status_code in {200, 302}

@@ -194,7 +194,7 @@ def test_send_emails_sends_each_key_once(published, django_capture_on_commit_cal
         assert send_emails("test_email", people) == 2
 
     bob = Email.objects.get(key="news-bob")
-    assert published == [("mail.deliver_batch", ([str(bob.pk)],))]
+    assert published == [("mail.deliver_email", (str(bob.pk),))]
     assert Email.objects.get(key="news-carl").status == "suppressed"
 
 
