@@ -29,6 +29,8 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; te
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
 WHITENOISE_AUTOREFRESH = True  # tests run without collectstatic
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.5  # seconds
+# The workers of the tests are not those of the Procfile.
+SILENCED_SYSTEM_CHECKS = [*SILENCED_SYSTEM_CHECKS, "tasks.E001", "tasks.E002"]
 # Short, so that a test can wait for a lease to expire and for a retry.
 EMAIL_LEASE = timedelta(seconds=1)
 EMAIL_RETRY_INITIAL_DELAY = EMAIL_RETRY_MARGIN = TASK_RETRY_MARGIN = timedelta(seconds=0.1)

@@ -11,7 +11,7 @@
 | task_rejected       | main       | the same                              | failed                       |
 | task_revoked        | main       | `enqueue.cancel`                      | failed (TaskRevokedError)    |
 
-`celeryd_init` and `beat_init` start the heartbeat and let the process wait longer for its broker,
+`celeryd_init` and `beat_init` check the configuration, start the heartbeat and let the process wait longer for its broker,
 `heartbeat_sent` renews the heartbeat, `task_prerun` replaces a broken database connection, and
 `setup_logging` keeps Django's logging.
 """
@@ -42,6 +42,7 @@ from durable.tasks.enqueue import HEADER, cancel, has_row, publish_or_log, queue
 from durable.tasks.execute import claimed_run, lease_of, mark_done
 from durable.tasks.failures import links_of, record_failure
 from durable.tasks.models import TaskRun
+from durable.tasks.startup import exit_if_misconfigured
 from durable.tasks.validation import delay_until
 from durable.text import describe_error
 
@@ -230,6 +231,8 @@ def on_revoked(*, request: Any, terminated: bool = False, **_: Any) -> None:
 @signals.celeryd_init.connect
 def on_worker_start(*, sender: str, **signal: Any) -> None:
     """Start the heartbeat of a worker, which waits for its broker longer than a request may."""
+    options = signal["options"]
+    exit_if_misconfigured(options.get("pool") or options.get("pool_cls"))
     disable_circuit_breaker()
     set_worker_broker_timeouts(signal["conf"])
     heartbeat.start("worker", sender)
@@ -238,6 +241,7 @@ def on_worker_start(*, sender: str, **signal: Any) -> None:
 @signals.beat_init.connect
 def on_beat_start(**_: Any) -> None:
     """Start the heartbeat of Beat; `DeclaredScheduler.tick` renews it."""
+    exit_if_misconfigured()
     disable_circuit_breaker()
     heartbeat.start("beat", socket.gethostname())
 

@@ -12,12 +12,8 @@ from django_celery_results.models import TaskResult
 from durable import heartbeat
 from durable.beat import sweeps
 from durable.beat.tests.helpers import Beat, make_due
-from durable.broker.queues import queue_lengths
 from durable.conf import conf
-from durable.mail.api import send_email
-from durable.mail.tasks import deliver_email
 from durable.tasks.base import DurableTask, Task
-from durable.tasks.enqueue import queue_for
 from durable.testing.workers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -121,34 +117,6 @@ def test_the_problem_of_a_deleted_entry_is_forgotten(sweep, beat):
 def test_a_durable_task_cannot_run_in_beat():
     with pytest.raises(ValueError, match="a durable task has no `runs_in_beat`"):
         type("Sweep", (DurableTask,), {"runs_in_beat": True})
-
-
-def lose_messages():
-    """Empty every queue, as when Redis has lost its data."""
-    current_app.control.purge()
-
-
-def fill(queue, count):
-    """Publish plain messages that nothing consumes."""
-    with current_app.producer_or_acquire() as producer, producer.batch():
-        for _ in range(count):
-            current_app.send_task("tests.nothing", queue=queue, producer=producer)
-
-
-def test_a_backlog_of_plain_messages_does_not_delay_a_sweep(beat):
-    beat.run_due()
-    send_email("test_email", "ann@example.com", {"queued_by": "a test"})
-    lose_messages()
-    fill(current_app.conf.task_default_queue, 5_000)
-    queue = queue_for(deliver_email.name)
-    before = queue_lengths()[queue]
-    make_due("requeue stuck emails")
-
-    beat.run_due()
-    beat.sweeps.wait()
-
-    assert queue_lengths()[queue] == before + 1
-    lose_messages()
 
 
 @pytest.mark.parametrize("down", ["stop", "hang"])
