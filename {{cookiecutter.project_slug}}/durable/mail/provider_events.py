@@ -12,7 +12,7 @@ from anymail.signals import AnymailTrackingEvent, EventType, RejectReason, track
 from django.db import transaction
 from django.dispatch import receiver
 
-from durable.mail.addresses import bare_address
+from durable.mail.addresses import bare_address, is_single_address
 from durable.mail.models import Email, EmailEvent, Suppression
 from durable.text import MAX_ERROR_LENGTH, clean_text
 
@@ -45,14 +45,15 @@ def record_report(sender: Any, event: AnymailTrackingEvent, esp_name: str, **_: 
     kind = KINDS.get(event.event_type)
     if kind is None:
         return
-    email = Email.objects.filter(message_id=event.message_id or None).first()
+    message_id = clean_text(str(event.message_id or "")) or None
+    email = Email.objects.filter(message_id=message_id).first()
     if email is None:
         logger.warning(
-            "email_report_unknown", provider=esp_name, report=kind, message_id=event.message_id
+            "email_report_unknown", provider=esp_name, report=kind, message_id=message_id
         )
         # The account may be shared: another service's mail may have several recipients.
         if event.recipient and not getattr(sender, "reports_first_recipient", False):
-            suppress(bare_address(event.recipient), event, sender)
+            suppress(bare_address(str(event.recipient)), event, sender)
         return
     with transaction.atomic():
         new = email.apply_report(report_id(event, esp_name), kind, describe(event))
@@ -62,8 +63,8 @@ def record_report(sender: Any, event: AnymailTrackingEvent, esp_name: str, **_: 
 
 
 def suppress(address: str, event: AnymailTrackingEvent, view: Any) -> None:
-    """Suppress an address if the report is a reason for it."""
-    if reason := reason_to_suppress(event, view):
+    """Suppress an address if the report is a reason for it; what is no address gets no mail anyway."""
+    if is_single_address(address) and (reason := reason_to_suppress(event, view)):
         Suppression.objects.get_or_create(
             address=address, defaults={"reason": reason, "detail": describe(event)}
         )

@@ -16,6 +16,14 @@ Attachment = tuple[str, bytes, str]
 HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322, section 3.6.8
 TOKEN = r"[\w!#$%&'*+.^`|~-]+"  # noqa: S105 - RFC 2045, section 5.1
 CONTENT_TYPE = re.compile(rf"{TOKEN}/{TOKEN}", re.ASCII)
+# Set by the service. A second one of them makes a mail that servers refuse or readers misread; a Bcc
+# would reach no recipient, and each recipient would see it.
+OWN_HEADERS = {
+    *("bcc", "from", "message-id", "reply-to", "subject", "to"),
+    *("content-transfer-encoding", "content-type", "mime-version"),
+}
+# Their content is messages, not a file.
+COMPOSITE_TYPE = re.compile(r"(?:message|multipart)/", re.IGNORECASE)
 LINE_BREAK = re.compile(r"[\r\n]")
 
 
@@ -67,12 +75,14 @@ def validate_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
     Raises:
         TypeError: a name or a value is no text.
-        ValueError: a name is no header's name, a value holds a line break, or the database cannot
+        ValueError: a name is no header's name, or the service sets it; a value holds a line break, or the database cannot
             hold it.
     """
     for name, value in headers.items():
         if not HEADER_NAME.fullmatch(validate_text("headers", name)):
             raise ValueError(f"headers: {name!r} is not the name of a header")
+        if name.lower() in OWN_HEADERS:
+            raise ValueError(f"headers: {name} is set by the service: use the arguments")
         if LINE_BREAK.search(validate_text(f"headers: {name}", value)):
             raise ValueError(f"headers: {name}: the value holds a line break")
     return dict(headers)
@@ -99,8 +109,8 @@ def validate_attachment(name: str, content: bytes, content_type: str) -> EmailAt
 
     Raises:
         TypeError: the content is not bytes, or the name or type is no text.
-        ValueError: the name holds a line break, the type is not `type/subtype`, or one of them is
-            too long.
+        ValueError: the name holds a line break, the type is not `type/subtype` or is of a message, or
+            one of them is too long.
     """
     validate_column("attachments: file name", name, EmailAttachment, "name")
     if LINE_BREAK.search(name):
@@ -110,4 +120,8 @@ def validate_attachment(name: str, content: bytes, content_type: str) -> EmailAt
     validate_column("attachments: content type", content_type, EmailAttachment, "content_type")
     if not CONTENT_TYPE.fullmatch(content_type):
         raise ValueError(f"attachments: {name}: {content_type!r} is not type/subtype")
+    if COMPOSITE_TYPE.match(content_type):
+        raise ValueError(
+            f"attachments: {name}: {content_type} is not the type of a file: use application/octet-stream"
+        )
     return EmailAttachment(name=name, content=content, content_type=content_type)

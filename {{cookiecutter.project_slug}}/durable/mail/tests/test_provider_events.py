@@ -84,3 +84,15 @@ def test_a_report_without_a_message_id_belongs_to_no_mail(make_email):
     report(EventType.DELIVERED, message_id=None)
 
     assert not email.events.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["a\x00b", "a\udcffb", "x" * 400, "x" * 400 + "@example.com", ["a"], 7]
+)
+def test_a_report_with_any_text_is_accepted(email, text):
+    report(EventType.COMPLAINED, message_id=text, recipient=text, description=text)
+    report(EventType.COMPLAINED, description=text)
+
+    email.refresh_from_db()
+    assert email.status == "complained"
+    assert Suppression.objects.get().address == "ann@example.com"
