@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from kombu.utils.url import parse_url
+from redis.connection import parse_url
 
 from config.queues import (
     LIMIT_MARGIN,
@@ -24,11 +24,13 @@ CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or REDIS_URL.replac
 ).replace("?db=", "?virtual_host=")
 # Celery by itself accepts any certificate; this verifies the broker's, as the cache's is verified.
 # Monitoring tools read this setting instead of the URL, so it repeats the URL's ssl_… options.
-CELERY_BROKER_USE_SSL = (
-    {"ssl_cert_reqs": "required"} | parse_url(CELERY_BROKER_URL.split(";")[0]).get("ssl", {})
-    if CELERY_BROKER_URL.startswith("rediss:")
-    else False
-)
+CELERY_BROKER_USE_SSL: dict[str, Any] | bool = False
+if CELERY_BROKER_URL.startswith("rediss:"):
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": "required"} | {
+        name: value
+        for name, value in parse_url(CELERY_BROKER_URL.split(";")[0]).items()  # type: ignore[no-untyped-call]
+        if name.startswith("ssl_")
+    }
 CELERY_TIMEZONE = "{{ cookiecutter.timezone }}"
 
 CELERY_TASK_QUEUES = broker_queues()

@@ -41,11 +41,15 @@ class Environment(environ.Env):  # type: ignore[misc]
         options = dict(parse_qsl(parts.query))
         database = options.pop("db", "") or parts.path.strip("/") or "0"
         if not database.isdecimal():
-            raise ImproperlyConfigured(f"{name}: the database {database!r} is not a number")
+            raise ImproperlyConfigured(
+                f"{name}: the database is not a number (in the password, write %2F for /)"
+            )
         if unknown := [option for option in options if not option.startswith("ssl_")]:
             raise ImproperlyConfigured(f"{name}: {unknown[0]}: use no options but db and ssl_…")
         if "ssl_cert_reqs" in options:  # Celery's documentation writes CERT_REQUIRED
             options["ssl_cert_reqs"] = options["ssl_cert_reqs"].removeprefix("CERT_").lower()
+            if options["ssl_cert_reqs"] not in {"none", "optional", "required"}:
+                raise ImproperlyConfigured(f"{name}: ssl_cert_reqs is none, optional or required")
         return urlunsplit(parts._replace(path=f"/{database}", query=urlencode(options, safe="/")))
 
     def base_url(self, name: str, default: str) -> str:

@@ -88,8 +88,10 @@ def test_the_url_of_redis_gets_the_form_that_all_clients_understand(monkeypatch,
         ("amqp://h", "amqp: use redis://"),
         ("h:6379", "use redis://"),
         ("redis", "no scheme: use redis://"),
-        ("redis://h/cache", "the database 'cache' is not a number"),
+        ("redis://h/cache", "the database is not a number"),
+        ("redis://:secret/x@h", "in the password, write %2F for /"),
         ("redis://h?socket_timeout=3", "socket_timeout: use no options but"),
+        ("rediss://h?ssl_cert_reqs=maybe", "ssl_cert_reqs is none, optional or required"),
     ],
 )
 def test_an_odd_url_of_redis_is_refused_by_the_name_of_its_variable(monkeypatch, url, reason):
@@ -98,6 +100,7 @@ def test_an_odd_url_of_redis_is_refused_by_the_name_of_its_variable(monkeypatch,
     with pytest.raises(ImproperlyConfigured, match=r"^ANY_URL: ") as refused:
         env.redis_url("ANY_URL", default="redis://default/0")
     assert reason in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["redis://h:1/15", "redis://h?db=2", "unix:///redis.sock?db=3"])

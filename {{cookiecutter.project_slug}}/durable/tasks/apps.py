@@ -12,6 +12,6 @@ class TasksConfig(AppConfig):
         # Shared tasks belong to this Celery app, whichever process calls them. If the package `config`
         # imported it, it would choose the settings before wsgi.py and asgi.py can.
         import_module("config.celery")
-        for module in ("checks", "outcomes"):
-            import_module(f"durable.tasks.{module}")
+        for module in ("broker.checks", "tasks.checks", "tasks.outcomes"):
+            import_module(f"durable.{module}")
         warn_if_kombu_is_untested()
