@@ -76,7 +76,7 @@ class CacheClient(RedisCacheClient):
         return {key: value for key, value in found.items() if value is not UNREADABLE}
 
     def set_many(self, data: Any, timeout: Any) -> None:
-        with self.circuit.publishing():  # a pipeline goes past `GuardedRedis.execute_command`
+        with self.circuit.guard():  # a pipeline goes past `GuardedRedis.execute_command`
             super().set_many(data, timeout)
 
 
@@ -88,7 +88,7 @@ class GuardedRedis(redis.Redis):
         self.circuit = circuit
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        with self.circuit.publishing():
+        with self.circuit.guard():
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
 

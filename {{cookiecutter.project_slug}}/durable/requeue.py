@@ -32,7 +32,7 @@ def publish_all(rows: Iterable[Any], publish: Callable[[Any, Any], object]) -> i
     published = 0
     try:
         with (
-            circuit.publishing(),
+            circuit.guard(),
             current_app.producer_or_acquire() as producer,
             producer.batch(),
         ):

@@ -3,12 +3,10 @@
 import asyncio
 import os
 from collections.abc import Coroutine
-from datetime import datetime, timedelta
 from threading import Lock, Thread
 
 import structlog
 from channels.layers import get_channel_layer
-from kombu.exceptions import OperationalError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from durable.api import BROKER_ERRORS, Circuit
@@ -16,7 +14,6 @@ from durable.api import BROKER_ERRORS, Circuit
 logger = structlog.get_logger(__name__)
 
 TIMEOUT = 0.5  # seconds that a caller waits; Redis usually responds in less than a millisecond
-CIRCUIT_RESET = timedelta(seconds=5)  # after a failure, callers do not wait for this time
 
 
 class Sender:
@@ -27,24 +24,21 @@ class Sender:
     """
 
     def __init__(self) -> None:
-        self.circuit = Circuit(CIRCUIT_RESET)
-        self.logged: datetime | None = None
+        self.circuit = Circuit()  # after a failure, callers do not wait for BROKER_CIRCUIT_RESET
+        self.logged = self.circuit.since
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Forget thread and locks: in the child of a fork, the thread does not exist."""
+        """Forget thread and lock: in the child of a fork, the thread does not exist."""
         self.lock = Lock()
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.circuit.renew_lock()
 
     def send(self, group: str, content: dict[str, object]) -> None:
         """See `send`."""
         message = {"type": "live.message", "content": content}
         try:
-            with self.circuit.publishing():
+            with self.circuit.guard():
                 self.wait_for(get_channel_layer().group_send(group, message))
-        except OperationalError:
-            pass  # the circuit is open
         except BROKER_ERRORS as error:
             self.log_once(error)
 
@@ -70,7 +64,7 @@ class Sender:
             return self.loop
 
     def log_once(self, error: Exception) -> None:
-        """Log one line per outage."""
+        """Log one line per outage, although the circuit breaker raises one error per call."""
         if self.circuit.since != self.logged:
             self.logged = self.circuit.since
             logger.warning("channel_layer_unreachable", error=str(error))
@@ -84,7 +78,7 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
 def send(group: str, content: dict[str, object]) -> None:
     """Send `content` to the open pages of a group. Errors are logged, never raised.
 
-    If the channel layer does not respond, the caller waits for TIMEOUT. Calls within CIRCUIT_RESET
-    after that do not wait.
+    If the channel layer does not respond, the caller waits for TIMEOUT. Calls within
+    BROKER_CIRCUIT_RESET after that do not wait.
     """
     sender.send(group, content)

@@ -44,7 +44,7 @@ class Circuit:
         self.lock = Lock()
 
     @contextmanager
-    def publishing(self) -> Iterator[None]:
+    def guard(self) -> Iterator[None]:
         """Guard a block that calls Redis; of nested blocks the outermost decides.
 
         Raises:

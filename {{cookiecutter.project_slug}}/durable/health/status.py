@@ -42,7 +42,7 @@ def check_database() -> str:
 
 def check_broker() -> str:
     """Return how many messages wait in each queue, if the broker accepts writes."""
-    with circuit.publishing():  # while Redis hangs, the page waits for it once
+    with circuit.guard():  # while Redis hangs, the page waits for it once
         lengths = queues.check_broker()
     return "Waiting messages: " + ", ".join(f"{name} {n}" for name, n in lengths.items()) + "."
 

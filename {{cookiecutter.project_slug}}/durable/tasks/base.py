@@ -110,7 +110,7 @@ class Task(DjangoTask):
             options["ignore_result"] = False  # the chord's body is called with the results
         start: dict[str, Any] = {"countdown": countdown, "eta": eta and with_zone(eta)}
         reprs = message_reprs(self.name, args, kwargs)
-        with circuit.publishing():
+        with circuit.guard():
             return super().apply_async(args, kwargs, **start, **reprs | options)
 
     def validate(

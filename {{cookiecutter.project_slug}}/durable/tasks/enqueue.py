@@ -104,7 +104,7 @@ def publish_or_log(run: TaskRun, delay: timedelta = timedelta(0)) -> bool:
     if seconds:
         seconds += conf.TASK_RETRY_MARGIN.total_seconds()
     try:
-        with circuit.publishing():
+        with circuit.guard():
             publish(run, countdown=seconds or None)
     except BROKER_ERRORS as error:
         logger.warning("broker_unreachable", task=run.name, task_id=str(run.pk), error=str(error))

@@ -1,4 +1,5 @@
 import time
+from datetime import timedelta
 
 import pytest
 import redis
@@ -37,7 +38,8 @@ def test_slots_of_a_crashed_process_expire_unless_they_are_renewed():
 
 
 @pytest.mark.parametrize("fault", ["stop", "hang"])
-def test_without_the_cache_there_is_no_limit_and_one_caller_waits(redis_server, fault):
+def test_without_the_cache_there_is_no_limit_and_one_caller_waits(redis_server, settings, fault):
+    settings.BROKER_CIRCUIT_RESET = timedelta(minutes=1)
     getattr(redis_server, fault)()
     assert all(acquire_all())
     started = time.monotonic()

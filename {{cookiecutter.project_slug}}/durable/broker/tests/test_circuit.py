@@ -50,7 +50,7 @@ def test_one_of_many_callers_tries_after_the_reset_time():
     def publish(_):
         all_started.wait()
         try:
-            with circuit.publishing():
+            with circuit.guard():
                 time.sleep(0.02)
         except OperationalError:
             return False
@@ -63,7 +63,7 @@ def test_one_of_many_callers_tries_after_the_reset_time():
 
 def publish_all(circuit):
     for _ in range(3):
-        with circuit.publishing():
+        with circuit.guard():
             pass
     return True
 
@@ -74,9 +74,9 @@ def test_a_failed_trial_keeps_the_circuit_open():
     since = circuit.since
     time.sleep(0.05)
 
-    with pytest.raises(ConnectionResetError), circuit.publishing():
+    with pytest.raises(ConnectionResetError), circuit.guard():
         raise ConnectionResetError("a bug of the caller")
-    with pytest.raises(OperationalError, match="not answered"), circuit.publishing():
+    with pytest.raises(OperationalError, match="not answered"), circuit.guard():
         pass
     assert circuit.since == since
 
@@ -86,7 +86,7 @@ def test_the_outermost_of_nested_blocks_decides():
     circuit.open()
     time.sleep(0.05)
 
-    with circuit.publishing(), circuit.publishing():
+    with circuit.guard(), circuit.guard():
         assert circuit.since
     assert circuit.since is None
 
