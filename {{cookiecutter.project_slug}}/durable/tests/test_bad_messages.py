@@ -17,6 +17,8 @@ from durable.tests import probes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+PREFIX = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+
 
 class Trap:
     """Unpickled, it leaves a note."""
@@ -143,7 +145,7 @@ def push(message):
     """Put a message into the queue, as another program might."""
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         queue = current_app.conf.task_default_queue
-        client.lpush(queue, json.dumps(message))
+        client.lpush(f"{PREFIX}{queue}", json.dumps(message))
 
 
 def message_of(headers=None, properties=None):
