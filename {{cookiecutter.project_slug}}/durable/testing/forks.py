@@ -36,7 +36,6 @@ class WorkerFactory:
         """Start the workers that the test process requests."""
         os.setsid()  # Ctrl-C is for the test process
         os.environ["LOG_LEVEL"] = "INFO"
-        os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # Celery reads it on import
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # leave no zombies
         self.ours.close()
         with suppress(EOFError):

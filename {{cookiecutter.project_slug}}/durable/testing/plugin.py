@@ -61,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["DATABASE_URL"] = "sqlite://:memory:"
     else:
         start_servers(config)
+    # billiard reads it on import, and the workers are forks of this process.
+    os.environ["REMAP_SIGTERM"] = "SIGQUIT"
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
     django.setup()
     factory.open()
