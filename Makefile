@@ -21,7 +21,7 @@ export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .PHONY: help install demo test test-fast test-in-place test-combinations test-trees test-array
-.PHONY: test-browser screenshots test-chaos reliability test-template lint format clean
+.PHONY: test-browser screenshots test-chaos reliability test-template lint format record-migrations clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -89,6 +89,9 @@ format: .venv/installed ## Bring the code into shape
 	cd '$(PROJECT)' && ../$(BIN)/ruff check --fix .
 	cd '$(PROJECT)' && ../$(BIN)/ruff format .
 	cd '$(PROJECT)' && ../$(BIN)/djlint --reformat --quiet apps durable
+
+record-migrations: ## Record the migrations of a release; from then on they must not change
+	$(PYTHON) scripts/record_migrations.py
 
 clean: ## Remove what these commands made
 	rm -rf .venv .tools .cache

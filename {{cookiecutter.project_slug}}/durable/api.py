@@ -4,6 +4,7 @@ Only settings name classes of the engine by their path. Everything that is not l
 with any update of the template.
 """
 
+from durable import __version__
 from durable.admin_helpers import LargeTableAdmin
 from durable.broker.circuit import Circuit
 from durable.correlation import correlation_id
@@ -42,6 +43,7 @@ __all__ = [
     "Progress",
     "Task",
     "TaskRun",
+    "__version__",
     "bare_address",
     "cancel",
     "check_all",

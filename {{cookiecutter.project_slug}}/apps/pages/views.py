@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 
-from durable.api import Email, FailedTask, check_all
+from durable.api import Email, FailedTask, __version__, check_all
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -15,6 +15,7 @@ def home(request: HttpRequest) -> HttpResponse:
         checks = check_all()
         context = {
             "checks": checks,
+            "template_version": __version__,
             "healthy": all(check.ok for check in checks),
             "emails": Email.objects.order_by("-queued_at")[:5],
             "failed_tasks": FailedTask.objects.count(),

@@ -3,6 +3,7 @@
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.deprecation import MiddlewareMixin
 
+from durable import __version__
 from durable.health import readiness
 
 
@@ -18,16 +19,17 @@ class HealthMiddleware(MiddlewareMixin):
         if request.path_info == "/health/live":
             return respond({})
         if request.path_info == "/health/ready":
-            return respond(readiness.check_all())
+            return respond(readiness.check_all(), version=__version__)
         return None
 
 
-def respond(checks: dict[str, bool]) -> JsonResponse:
+def respond(checks: dict[str, bool], **details: str) -> JsonResponse:
     """Return 200 if all checks passed, else 503; no cache on the way may keep it."""
     words = {True: "ok", False: "unavailable"}
     passed = all(checks.values())
+    states = {name: words[ok] for name, ok in checks.items()}
     return JsonResponse(
-        {"status": words[passed], "checks": {name: words[ok] for name, ok in checks.items()}},
+        {"status": words[passed], "checks": states, **details},
         status=200 if passed else 503,
         headers={"Cache-Control": "no-store"},
     )

@@ -4,6 +4,7 @@ import pytest
 from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 
+from durable import __version__
 from durable.health import readiness
 from durable.testing.workers import wait_until
 
@@ -51,6 +52,7 @@ def test_a_service_is_ready_when_every_check_passes(client):
     assert response.json() == {
         "status": "ok",
         "checks": {"database": "ok", "cache": "ok", "broker": "ok", "migrations": "ok"},
+        "version": __version__,
     }
 
 
