@@ -20,7 +20,7 @@ OURS = {"apps", "config", "durable", "tests"}
 # Read by Django, Celery, boto3 or a container, not by the settings.
 READ_ELSEWHERE = {
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-    *("MAILPIT_PORT", "POSTGRES_PASSWORD", "PORT"),
+    *("MAILPIT_PORT", "POSTGRES_PASSWORD", "PORT", "REDIS_PASSWORD"),
 }
 # Set by Django itself, by `make dev` or by the platform, never by a person in .env.
 NOT_IN_ENV = {"DJANGO_SETTINGS_MODULE", "PATH", "PYTHONUNBUFFERED", "REMAP_SIGTERM", "NO_COLOR"}
