@@ -276,7 +276,7 @@ class World:
     def failed(self) -> Iterable[str]:
         """Yield what is not done, and why."""
         rows = self.database.execute(
-            "SELECT name, status, last_error, worker, attempts, losses, lease_until, CURRENT_TIMESTAMP "
+            "SELECT name, status, last_error, worker, attempts, crashes, lease_until, CURRENT_TIMESTAMP "
             "FROM tasks_taskrun WHERE status <> 'done' LIMIT 20"
         )
         return (" ".join(map(str, row)) for row in rows)
