@@ -2,6 +2,8 @@
 
 import runpy
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ KILLS = 5  # of workers; each start of a worker takes seconds of both cores
 CHILD_KILLS = 10  # of pool processes; a fork takes milliseconds
 CUTS = 2  # of the workers' grace
 CONNECTION_KILLS = 5  # of all connections to Redis
+PURGES = 3  # by another service
 CRASHES = 2  # of PostgreSQL
 DEATHS = 2  # of both workers, between the provider's answer and the commit
 OUTAGE = 10.0  # seconds
@@ -86,6 +89,23 @@ def hang_redis(world: World) -> None:
     world.redis.hang()
     time.sleep(OUTAGE)
     world.redis.hang(hung=False)
+
+
+def share_redis(world: World) -> None:
+    """Another service on the same Redis purges its queues and clears its cache, three times."""
+    clear = "from django.core.cache import cache; cache.clear()"
+    for _ in range(PURGES):
+        for arguments in (
+            ("-m", "celery", "-A", "config", "purge", "-f"),
+            ("manage.py", "shell", "-c", clear),
+        ):
+            subprocess.run(
+                [sys.executable, *arguments],
+                cwd=world.project,
+                env={**world.environment, "REDIS_PREFIX": "another_service"},
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
 
 
 def crash_postgresql(world: World) -> None:

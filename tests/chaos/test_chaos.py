@@ -58,6 +58,7 @@ ROWS = [
     Row(faults.flush_redis, 0, loses_plain=True),
     Row(faults.kill_connections, faults.CONNECTION_KILLS * IN_ALL),
     Row(faults.hang_redis, IN_ALL),
+    Row(faults.share_redis, 0),
     Row(faults.lose_connections, IN_ALL, around=faults.behind_a_proxy),
     # The mail is sent, and the outcome cannot be written.
     Row(faults.crash_postgresql, faults.CRASHES * IN_ALL, refuses=True),
