@@ -18,7 +18,7 @@ SERVICE_DESCRIPTION = "{{ cookiecutter.__description }}"  # fmt: skip
 SECRET_KEY = env.str("SECRET_KEY")
 DEBUG = False
 ALLOWED_HOSTS = env.comma_separated("ALLOWED_HOSTS", default="{{ cookiecutter.domain_name }}")
-CSRF_TRUSTED_ORIGINS = env.comma_separated("CSRF_TRUSTED_ORIGINS")
+CSRF_TRUSTED_ORIGINS = [url.rstrip("/") for url in env.comma_separated("CSRF_TRUSTED_ORIGINS")]
 # Base URL of the links in mails; the front end may run on another host than this service.
 FRONTEND_URL = env.base_url("FRONTEND_URL", default="https://{{ cookiecutter.domain_name }}")
 

@@ -19,9 +19,10 @@ from config.settings.env import env
 from config.settings.redis import REDIS_PREFIX, REDIS_URL
 
 # kombu has another form for the URL of a Unix socket.
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or REDIS_URL.replace(
-    "unix://", "redis+socket://"
-).replace("?db=", "?virtual_host=")
+CELERY_BROKER_URL = env.str(
+    "CELERY_BROKER_URL",
+    default=REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host="),
+)
 # Celery by itself accepts any certificate; this verifies the broker's, as the cache's is verified.
 # Monitoring tools read this setting instead of the URL, so it repeats the URL's ssl_… options.
 CELERY_BROKER_USE_SSL: dict[str, Any] | bool = False

@@ -2,6 +2,7 @@
 
 import secrets
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import environ
@@ -13,7 +14,24 @@ VAR_DIR = BASE_DIR / "var"
 
 
 class Environment(environ.Env):  # type: ignore[misc]
-    """The environment, with rules for lists, URLs, and the keys of an email provider."""
+    """The environment, with rules for empty values, lists, URLs, and the keys of an email provider."""
+
+    def get_value(self, var: str, *args: Any, **options: Any) -> Any:
+        """Return the value of a variable, or its default if it is missing or empty.
+
+        Every other method calls this one; see django-environ for the arguments.
+
+        Raises:
+            ImproperlyConfigured: there is no value, or it is not of the type that the setting needs.
+        """
+        if not self.ENVIRON.get(var):
+            if (default := options.get("default", self.NOTSET)) is self.NOTSET:
+                raise ImproperlyConfigured(f"{var} is missing or empty")
+            return default
+        try:
+            return super().get_value(var, *args, **options)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var}: {error}") from None
 
     def comma_separated(self, name: str, default: str = "") -> list[str]:
         """Return the texts between commas, without blanks around them."""
@@ -24,13 +42,13 @@ class Environment(environ.Env):  # type: ignore[misc]
         """Return the URL of a Redis in the one form that every client of it understands.
 
         Args:
-            name: the variable; empty counts as missing.
-            default: the URL if it is missing.
+            name: the variable.
+            default: the URL if it is missing or empty.
 
         Raises:
             ImproperlyConfigured: Redis' clients would not understand it, or not all of them the same way.
         """
-        url: str = self.str(name, default="") or default
+        url: str = self.str(name, default=default)
         parts = urlsplit(url)
         if parts.scheme == "unix":
             return url
@@ -58,7 +76,7 @@ class Environment(environ.Env):  # type: ignore[misc]
         Raises:
             ImproperlyConfigured: it does not start with http:// or https://.
         """
-        url: str = (self.str(name, default="") or default).strip().rstrip("/")
+        url: str = self.str(name, default=default).strip().rstrip("/")
         if not url.startswith(("http://", "https://")):
             raise ImproperlyConfigured(f"{name}={url}: write it with its scheme: https://{url}")
         return url

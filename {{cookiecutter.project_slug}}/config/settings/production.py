@@ -12,8 +12,6 @@ if placeholders := [name for name, value in os.environ.items() if "change-me" in
     raise ImproperlyConfigured(
         f"{', '.join(placeholders)}: replace change-me by a random text: openssl rand -hex 32"
     )
-if not SECRET_KEY.strip():
-    raise ImproperlyConfigured("SECRET_KEY is empty: set it to a random text: openssl rand -hex 32")
 if FRONTEND_URL.startswith("http:") and urlsplit(FRONTEND_URL).hostname not in {
     "localhost",
     "127.0.0.1",

@@ -8,7 +8,7 @@ REDIS_URL = env.redis_url("REDIS_URL", default="redis://127.0.0.1:6379/0")
 # Every key and every channel starts with it. Services and environments that share a Redis need
 # different ones; otherwise one takes the messages of the other.
 REDIS_PREFIX = env.str("REDIS_PREFIX", default="{{ cookiecutter.project_slug }}")
-if not REDIS_PREFIX or set(REDIS_PREFIX) & set("*?[]\\"):
+if set(REDIS_PREFIX) & set("*?[]\\"):
     raise ImproperlyConfigured(f"REDIS_PREFIX={REDIS_PREFIX}: use letters, digits, - and _")
 
 CACHES = {

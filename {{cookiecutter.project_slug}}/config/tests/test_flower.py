@@ -1,5 +1,6 @@
 """Flower listens on this machine only and requires the password from the environment."""
 
+import asyncio
 import base64
 import runpy
 import socket
@@ -7,6 +8,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from celery import current_app
 from django.conf import settings
 from flower.utils.broker import Broker  # type: ignore[import-untyped]
 from redis.asyncio import ConnectionPool
@@ -46,6 +48,17 @@ def test_it_shows_the_workers_only_with_the_password(port):
 
 def test_a_password_may_hold_a_comma_and_another_login_may_follow(port):
     assert [status(port, "ann:sesame"), status(port, OTHER_SECRET)] == [401, 200]
+
+
+def test_its_page_on_the_broker_counts_the_messages_of_this_service():
+    with current_app.producer_or_acquire() as producer:
+        producer.publish({}, routing_key="counted", exchange="")
+        broker = Broker(
+            settings.CELERY_BROKER_URL, broker_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS
+        )
+
+        assert asyncio.run(broker.queues(["counted"])) == [{"name": "counted", "messages": 1}]
+        producer.channel.queue_purge("counted")
 
 
 @pytest.mark.parametrize("options", ["ssl_ca_certs=/etc/ssl/own.pem", "ssl_cert_reqs=none"])

@@ -118,12 +118,32 @@ def test_broker_and_cache_use_the_same_database(broker, monkeypatch, url):
         assert parameters.get(name) == cache.get(name, parameters.get(name))
 
 
-@pytest.mark.parametrize("prefix", ["", "*", "a[b]"])
+@pytest.mark.parametrize("prefix", ["*", "a[b]"])
 def test_a_prefix_that_is_a_pattern_is_refused(monkeypatch, prefix):
     monkeypatch.setenv("REDIS_PREFIX", prefix)
 
     with pytest.raises(ImproperlyConfigured, match="REDIS_PREFIX"):
         runpy.run_path(str(settings.BASE_DIR / "config/settings/redis.py"))
+
+
+@pytest.mark.parametrize(
+    ("read", "default"),
+    [(env.str, "a"), (env.int, 1), (env.float, 1.5), (env.bool, True), (env.comma_separated, "a")],
+)
+def test_an_empty_variable_counts_as_missing(monkeypatch, read, default):
+    monkeypatch.delenv("ANY", raising=False)
+    missing = read("ANY", default=default)
+    monkeypatch.setenv("ANY", "")
+
+    assert read("ANY", default=default) == missing
+
+
+@pytest.mark.parametrize("read", [env.int, env.float])
+def test_a_text_in_place_of_a_number_is_refused_by_its_name(monkeypatch, read):
+    monkeypatch.setenv("SECONDS", "ten")
+
+    with pytest.raises(ImproperlyConfigured, match=r"^SECONDS: "):
+        read("SECONDS", default=1)
 
 
 def test_blanks_around_commas_do_not_count(monkeypatch):
@@ -164,7 +184,8 @@ def production(**environment):
     [
         ("SECRET_KEY", "change-me", "replace change-me by a random text"),
         ("DATABASE_URL", "postgres://me:change-me@db/me", "replace change-me by a random text"),
-        ("SECRET_KEY", "", "SECRET_KEY is empty"),
+        ("SECRET_KEY", "", "SECRET_KEY is missing or empty"),
+        ("DATABASE_URL", "", "DATABASE_URL is missing or empty"),
         ("FRONTEND_URL", "http://example.com", "links in mails need https://"),
         ("REDIS_URL", "amqp://h", "use redis://"),
     ],
