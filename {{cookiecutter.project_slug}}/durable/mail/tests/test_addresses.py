@@ -15,7 +15,6 @@ from durable.mail.addresses import ascii_domain, bare_address, is_single_address
         "ann@example.com (Ann)",
         "ann@b\u00fccher.example",
         "ann@localhost",
-        "ann@[127.0.0.1]",
     ],
 )
 def test_one_address_is_valid(address):

@@ -30,8 +30,10 @@ def test_a_message_that_was_lost_is_published_again(worker, redis_server):
 
 def test_a_temporary_error_is_tried_again(worker):
     result = probes.flaky.delay(1)
+    is_done = has_status(result, "done")
 
-    wait_until(has_status(result, "done"))
+    # On a machine that stands still the message of the retry may be lost: a sweep publishes it again.
+    wait_until(lambda: is_done() or (requeue_stuck_runs() and is_done()))
 
     run = TaskRun.objects.get(pk=result.id)
     assert (run.attempts, run.options["retries"], probes.ran()) == (2, 1, ["flaky", "flaky"])
