@@ -107,7 +107,8 @@ def answers(draw: st.DrawFn) -> Answers:
 
 def context(space: Template, given: Answers) -> Answers:
     """Return the answers with the private variables that Cookiecutter makes of them."""
-    complete = dict(given)
+    fixed = {name: value for name, value in space.questions.items() if name.startswith("_")}
+    complete = {**fixed, **given}
     for name, source in space.private():
         complete[name] = space.environment.from_string(source).render(cookiecutter=complete)
     return complete

@@ -119,7 +119,7 @@ def resend_all(emails: models.QuerySet[Email]) -> list[Email]:
     with transaction.atomic():
         finished = emails.exclude(status__in=Email.UNFINISHED).order_by("queued_at")
         for chunk in chunks(iter(finished), CHUNK_SIZE):
-            new = enqueue([copy_of(email) for email in chunk])
+            new = enqueue([new_copy(email) for email in chunk])
             copy_attachments(new)
             EmailEvent.objects.bulk_create(
                 EmailEvent(
@@ -132,7 +132,7 @@ def resend_all(emails: models.QuerySet[Email]) -> list[Email]:
     return copies
 
 
-def copy_of(email: Email) -> Email:
+def new_copy(email: Email) -> Email:
     """Return the new row of a mail that is sent again, without its attachments."""
     return Email(
         template=email.template,

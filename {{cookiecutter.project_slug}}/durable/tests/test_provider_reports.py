@@ -169,26 +169,29 @@ def test_an_authorized_body_that_is_no_report_is_not_an_error_of_the_service(pro
         assert post(Report(body, headers)).status_code < 500, body[:50]
 
 
-@pytest.mark.parametrize("provider", {"mailgun"} & PROVIDERS.keys(), indirect=True)
-def test_a_signature_of_mailgun_is_for_one_report(provider, email, post):
-    seen = provider.delivered(email.message_id)
-    stolen = {"signature": json.loads(seen.body)["signature"]}
-    complaint = json.loads(provider.complained(email.message_id).body) | stolen
-    forged = Report(json.dumps(complaint).encode(), seen.headers)
+if "mailgun" in PROVIDERS:
 
-    assert post(seen).status_code == 200
-    assert post(forged).status_code == 400
-    assert post(seen).status_code == 200  # Mailgun repeats a report whose response was lost
+    @pytest.mark.parametrize("provider", ["mailgun"], indirect=True)
+    def test_a_signature_of_mailgun_is_for_one_report(provider, email, post):
+        seen = provider.delivered(email.message_id)
+        stolen = {"signature": json.loads(seen.body)["signature"]}
+        complaint = json.loads(provider.complained(email.message_id).body) | stolen
+        forged = Report(json.dumps(complaint).encode(), seen.headers)
 
-    email.refresh_from_db()
-    assert email.status == "delivered"
-    assert not Suppression.objects.exists()
+        assert post(seen).status_code == 200
+        assert post(forged).status_code == 400
+        assert post(seen).status_code == 200  # Mailgun repeats a report whose response was lost
 
+        email.refresh_from_db()
+        assert email.status == "delivered"
+        assert not Suppression.objects.exists()
 
-@pytest.mark.parametrize("provider", {"mailgun"} & PROVIDERS.keys(), indirect=True)
-def test_mailgun_has_to_repeat_its_report_while_redis_is_away(provider, email, post, redis_server):
-    redis_server.stop()
-    assert post(provider.delivered(email.message_id)).status_code == 503
+    @pytest.mark.parametrize("provider", ["mailgun"], indirect=True)
+    def test_mailgun_has_to_repeat_its_report_while_redis_is_away(
+        provider, email, post, redis_server
+    ):
+        redis_server.stop()
+        assert post(provider.delivered(email.message_id)).status_code == 503
 
-    email.refresh_from_db()
-    assert email.status == "sent"
+        email.refresh_from_db()
+        assert email.status == "sent"

@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from redis.exceptions import RedisError
 
-from durable.mail.providers.webhooks import UnreadableReportIsRefused, refuse_unreadable
+from durable.mail.providers.webhooks import UnreadableReportIsRefused, reject_unreadable
 
 logger = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class MailgunWebhookView(UnreadableReportIsRefused, MailgunTrackingWebhookView):
 
     def parse_events(self, request: HttpRequest) -> list[AnymailTrackingEvent]:
         events: list[AnymailTrackingEvent] = super().parse_events(request)
-        with refuse_unreadable():
+        with reject_unreadable():
             signature = signature_of(request)
             age = time.time() - int(signature["timestamp"])
             if not -MAX_CLOCK_SKEW < age < MAX_AGE:

@@ -23,16 +23,16 @@ class UnreadableReportIsRefused:
     """A webhook view that responds 400 to a report that it cannot read, signed or not."""
 
     def run_validators(self, request: HttpRequest) -> None:
-        with refuse_unreadable():
+        with reject_unreadable():
             super().run_validators(request)  # type: ignore[misc]
 
     def parse_events(self, request: HttpRequest) -> Any:
-        with refuse_unreadable():
+        with reject_unreadable():
             return super().parse_events(request)  # type: ignore[misc]
 
 
 @contextmanager
-def refuse_unreadable() -> Iterator[None]:
+def reject_unreadable() -> Iterator[None]:
     """Turn an error of reading into one for which Django responds 400."""
     try:
         yield
