@@ -162,7 +162,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
         "--database=postgresql",
         "--reuse-db",
         "--ignore=durable/tests/faults",  # they run unrendered: `make test-in-place`
-        *([] if everything else ["--fork-worker"]),
+        *(["--production-worker"] if everything else []),
         *tests,
     ]
     source = f"import pytest; raise SystemExit(pytest.main({arguments}))"

@@ -133,16 +133,6 @@ def test_a_killed_worker_loses_no_durable_task(worker):
     assert ran() == ["one", "one"]
 
 
-def test_a_release_loses_no_durable_task(worker):
-    probes.work.delay("one", first_takes=60)
-    wait_until(ran)
-
-    worker.replace()
-
-    wait_until_recovered()
-    assert ran() == ["one", "one"]
-
-
 def test_a_flushed_redis_loses_nothing(worker, mailbox, redis_server):
     worker.kill()
     send()

@@ -21,8 +21,8 @@ Fixtures:
 Options:
 
 - `--database=postgresql|sqlite` (default: postgresql)
-- `--fork-worker`: fork the first worker, too, from the test process. By default production's command
-  starts it; workers that start later are forked, which is faster.
+- `--production-worker`: start the first worker by production's command. Otherwise workers are forked
+  from the test process, which is faster; on systems other than Linux, none is forked.
 - `--numprocesses`, of pytest-xdist: each process has its own database, Redis, SMTP server and worker.
 
 Helpers to import:

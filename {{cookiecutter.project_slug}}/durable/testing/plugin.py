@@ -39,9 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the database of the tests (default: postgresql)",
     )
     parser.addoption(
-        "--fork-worker",
+        "--production-worker",
         action="store_true",
-        help="fork the first worker instead of starting it by production's command",
+        help="start the first worker by production's command instead of a fork, which is faster",
     )
 
 
@@ -74,10 +74,13 @@ def prepare_for_several_processes(config: pytest.Config) -> None:
     A server that does not start is reported here once, and not by each process.
     """
     directory = new_directory()
-    start_or_exit("Redis", redis.start, directory)
+    with ThreadPoolExecutor() as pool:
+        broker = pool.submit(start_or_exit, "Redis", redis.start, directory)
+        if config.option.database == "postgresql" and "TEST_DATABASE_URL" not in os.environ:
+            url = start_or_exit("PostgreSQL", start_postgresql, directory)
+            os.environ["TEST_DATABASE_URL"] = url
+        broker.result()
     redis.stop()
-    if config.option.database == "postgresql" and "TEST_DATABASE_URL" not in os.environ:
-        os.environ["TEST_DATABASE_URL"] = start_or_exit("PostgreSQL", start_postgresql, directory)
 
 
 def start_servers(config: pytest.Config) -> None:
@@ -192,8 +195,7 @@ def running_worker(request: pytest.FixtureRequest) -> Iterator[Worker | None]:
         return
     with redis.behind_a_blackhole() as hole:
         worker = Worker(hole=hole)
-        is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
-        worker.start(as_in_production=is_first and not request.config.getoption("fork_worker"))
+        worker.start(as_in_production=request.config.getoption("production_worker"))
         request.getfixturevalue("django_db_setup")
         yield worker
         worker.kill()
