@@ -1,26 +1,26 @@
-# What is done with this template, one line each: `make help`. Needs make, git and PYTHON.
+# The commands of this template: `make help` lists them. They need make, git and PYTHON.
 
 PYTHON ?= python3
-# The project as it lies here, unrendered.
+# The project, unrendered.
 PROJECT = {{cookiecutter.project_slug}}
 BIN = .venv/bin
-# More for pytest: make test ARGS="-k mail"
+# More arguments for pytest: make test ARGS="-k mail"
 ARGS ?=
 
-# Rendering copies what lies in the project's folder, so every cache lies elsewhere.
+# Caches stay out of the project's folder; otherwise every render copies and removes them.
 export PYTHONPYCACHEPREFIX = $(CURDIR)/.cache/pycache
-# A process that compiles every module anew takes three times as long to start.
+# With it, every process compiles every module again, which triples its start.
 unexport PYTHONDONTWRITEBYTECODE
 export RUFF_CACHE_DIR = $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR = $(CURDIR)/.cache/mypy
 PYTEST = python -m pytest -o cache_dir="$(CURDIR)/.cache/pytest"
 
-# uv takes the Python that is at hand.
+# uv uses an installed Python.
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-fast test-in-place test-combinations test-trees test-array
+.PHONY: help install demo test test-fast test-unrendered test-combinations test-trees test-array
 .PHONY: test-browser screenshots test-chaos reliability test-template lint format record-migrations clean
 
 help: ## Show this list
@@ -28,53 +28,53 @@ help: ## Show this list
 
 install: .venv/installed ## Install what is missing into .venv
 
-demo: .venv/installed ## Render a project, start it, and watch a mail arrive (ONCE=1: then stop)
+demo: .venv/installed ## Render a project, start it, and deliver a mail (ONCE=1: then stop)
 	@$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 
-test: lint test-in-place test-template ## Run all checks and tests, as in CI (ARGS="-k mail")
+test: lint test-unrendered test-template ## Run all checks and tests, as in CI (ARGS="-k mail")
 
-test-fast: lint ## Run the checks, the project's tests in place on SQLite, and the default render
-	$(IN_PLACE) --database=sqlite --ignore=durable/tests/faults
+test-fast: lint ## Run lint, the unrendered tests on SQLite, and the tests of rendering
+	$(UNRENDERED) --database=sqlite --ignore=durable/tests/faults
 	$(BIN)/$(PYTEST) tests/test_render.py $(TWO) $(ARGS)
 
-# The tests of the project and of the engine. Unrendered, the queues are those by workload.
-IN_PLACE = cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) apps config durable tests \
+# The tests of the project and of its engine. Unrendered, the queues are by workload.
+UNRENDERED = cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) apps config durable tests \
 	--ignore=config/tests/test_queues_by_priority.py $(TWO) $(ARGS)
 
-test-in-place: .venv/installed ## Run the tests of the project and of its engine, on both databases
-	$(IN_PLACE) --database=postgresql
-	$(IN_PLACE) --database=sqlite
+test-unrendered: .venv/installed ## Run the unrendered tests of the project and its engine, on both databases
+	$(UNRENDERED) --database=postgresql
+	$(UNRENDERED) --database=sqlite
 
 test-combinations: .venv/installed ## Check the files of all 3,240 combinations
 	$(BIN)/$(PYTEST) tests/test_combinations.py $(ARGS)
 
-test-trees: .venv/installed ## Test the 180 distinct Python trees (ARGS=--every-test: all tests of each)
+test-trees: .venv/installed ## Test the 180 distinct Python trees (ARGS=--every-test: all tests in each)
 	$(BIN)/$(PYTEST) tests/test_trees.py $(TWO) $(ARGS)
 
-test-array: .venv/installed ## Start projects in which each two answers meet, and send a mail in each
+test-array: .venv/installed ## Start projects that cover every pair of answers, and send a mail in each
 	$(BIN)/$(PYTEST) tests/test_covering_array.py $(TWO) $(ARGS)
 
 test-browser: .venv/installed ## Use the running project in Chromium, with and without Channels
 	$(BOTH) $(ARGS)
 
-screenshots: .venv/installed ## The same, and keep the pictures that README shows
+screenshots: .venv/installed ## Run the browser tests, and save the pictures of README
 	$(BOTH) --screenshots $(ARGS)
 
-test-chaos: .venv/installed ## Kill, stop, hang and empty every part under load, and count what arrives
+test-chaos: .venv/installed ## Kill, stop, hang and empty every part under load, and count losses
 	$(BIN)/$(PYTEST) tests/chaos $(ARGS)
 
-reliability: .venv/installed ## The same, and write what came of it into docs/reliability.md
+reliability: .venv/installed ## Run the chaos tests, and write the results into docs/reliability.md
 	$(BIN)/$(PYTEST) tests/chaos --reliability $(ARGS)
 
-# Two at a time, each test on whichever process is free.
+# Two processes; each test runs in the one that is free.
 TWO = --numprocesses=2 --dist=worksteal
-# With and without Channels side by side; xdist would start one of the two projects twice.
+# With and without Channels in parallel; xdist would start one of the two projects twice.
 BOTH = @printf '%s\n' live polled | xargs -P 2 -I {} $(BIN)/$(PYTEST) tests/browser -k {}
 # The chaos tests need both cores, so they run alone.
 test-template: test-chaos
 	$(BIN)/$(PYTEST) tests --ignore=tests/chaos --complete $(TWO) $(ARGS)
 
-lint: .venv/installed ## Check style, types, imports and templates, of the project in place
+lint: .venv/installed ## Check style, types, imports and templates
 	$(BIN)/ruff check hooks scripts tests
 	$(BIN)/ruff format --check hooks scripts tests
 	cd '$(PROJECT)' && ../$(BIN)/ruff check .
@@ -83,7 +83,7 @@ lint: .venv/installed ## Check style, types, imports and templates, of the proje
 	cd '$(PROJECT)' && ../$(BIN)/lint-imports --no-logo --no-cache
 	cd '$(PROJECT)' && ../$(BIN)/djlint --check --lint apps durable
 
-format: .venv/installed ## Bring the code into shape
+format: .venv/installed ## Format the code
 	$(BIN)/ruff check --fix hooks scripts tests
 	$(BIN)/ruff format hooks scripts tests
 	cd '$(PROJECT)' && ../$(BIN)/ruff check --fix .
@@ -93,13 +93,13 @@ format: .venv/installed ## Bring the code into shape
 record-migrations: ## Record the migrations of a release; from then on they must not change
 	$(PYTHON) scripts/record_migrations.py
 
-clean: ## Remove what these commands made
+clean: ## Remove environments and caches
 	rm -rf .venv .tools .cache
 
 .venv/installed: pyproject.toml $(PROJECT)/pyproject.toml scripts/requirements.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
-		echo "Python 3.11 or newer is needed, and $(PYTHON) says:" \
-			"$$($(PYTHON) --version 2>&1): name another: make $(MAKECMDGOALS) PYTHON=python3.13"; \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) reports:" \
+			"$$($(PYTHON) --version 2>&1): use another: make $(MAKECMDGOALS) PYTHON=python3.13"; \
 		exit 1; } >&2
 	@uv --version > /dev/null 2>&1 || $(MAKE) --no-print-directory .tools/bin/uv
 	@uv --version > /dev/null 2>&1 && uv=uv || uv=.tools/bin/uv; \
@@ -108,10 +108,10 @@ clean: ## Remove what these commands made
 		$$uv pip install --python $(BIN)/python --requirements .venv/requirements.txt
 	@touch $@
 
-# Debian's Python has no venv until python3-venv is installed; its pip can do without.
+# Debian's Python has no venv without the package python3-venv; pip works without it.
 .tools/bin/uv:
-	@echo "uv is not installed, so it goes into .tools"
+	@echo "Installing uv into .tools"
 	@$(PYTHON) -m venv .tools > /dev/null 2>&1 && \
 		.tools/bin/python -m pip install --quiet --disable-pip-version-check uv || \
 		{ rm -rf .tools && $(PYTHON) -m pip install --quiet --target .tools uv; } || \
-		{ echo "uv is missing and cannot be installed: install uv, or python3-venv" >&2; exit 1; }
+		{ echo "uv cannot be installed: install uv or python3-venv" >&2; exit 1; }

@@ -186,8 +186,8 @@ def test_a_python_that_is_too_old_is_named(terminal, tmp_path):
     (reason,) = reasons(terminal.run("make", "dev", f"PYTHON={python}"))
 
     assert reason == (
-        f"Python 3.11 or newer is needed, and {python} says: Python 3.9.18: "
-        "name another: make dev PYTHON=python3.13"
+        f"Python 3.11 or newer is needed, and {python} reports: Python 3.9.18: "
+        "use another: make dev PYTHON=python3.13"
     )
     assert not (terminal.folder / ".venv").exists()
 

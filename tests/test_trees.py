@@ -161,7 +161,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
         *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
         "--database=postgresql",
         "--reuse-db",
-        "--ignore=durable/tests/faults",  # they run unrendered: `make test-in-place`
+        "--ignore=durable/tests/faults",  # they run unrendered: `make test-unrendered`
         *(["--production-worker"] if everything else []),
         *tests,
     ]
