@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from aiosmtpd.controller import Controller
 
@@ -231,9 +229,8 @@ class Service:
         return self.log.read_text(errors="replace")
 
     def wait_until_ready(self) -> None:
-        """Return once the worker for mails consumes and the home page answers."""
-        self.wait_for(lambda: re.search(r"\bemails@\S+ ready\.", self.output()), "the worker")
-        self.wait_for(self.answers, "the home page")
+        """Return once web and all workers are ready."""
+        self.wait_for(lambda: "\nReady. " in self.output(), "the service")
 
     def wait_for(self, condition: Callable[[], object], part: str) -> None:
         """Return once `condition` holds.
@@ -248,14 +245,6 @@ class Service:
             if time.monotonic() > deadline:
                 raise DemoError(f"{part} is not ready after {READY_WITHIN:g} s", self.output())
             time.sleep(0.1)
-
-    def answers(self) -> bool:
-        """Say whether the home page answers."""
-        try:
-            with urlopen(self.site, timeout=5) as response:  # noqa: S310 - the address is our own
-                return bool(response.status == 200)  # noqa: PLR2004
-        except (URLError, TimeoutError):
-            return False
 
     def wait_until_it_ends(self) -> None:
         """Wait for Ctrl-C.

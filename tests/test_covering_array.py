@@ -101,10 +101,8 @@ def start_and_deliver(
         sys.executable, "-m", "config.dev", EMAIL_URL=mailbox.url, FLOWER_PORT=str(flower)
     )
     try:
-        workers = lines_of(project, "worker")
-        run.wait_until(lambda: len(re.findall(r"@\S+ ready\.", run.output())) == len(workers))
-        run.wait_until(lambda: "beat: Starting" in run.output())
-        run.wait_until(run.home_page)
+        run.wait_until(run.is_ready)
+        run.wait_until(lambda: terminal.healthcheck("beat") == "beat: running\n")
 
         sent = terminal.run(
             sys.executable, "manage.py", "send_test_email", "ann@example.com", EMAIL_URL=mailbox.url

@@ -24,6 +24,7 @@ from scripts.demo import clean_environment, free_port
 
 VENV = f"VENV={sys.prefix}"
 PATIENCE = 60.0  # seconds until a waiting test fails
+READY = r"@\S+ ready\."  # a worker's line
 STOPPED_WITHIN = 6.0  # seconds; more would feel like hanging
 
 
@@ -85,14 +86,17 @@ class Run:
     ) -> None:
         self.terminal = terminal
         self.port = free_port()
+        self.ports = {
+            "PORT": str(self.port),
+            "FLOWER_PORT": str(free_port()),
+            "GATEWAY_PORT": str(free_port()),
+        }
         self.log = terminal.folder.parent / f"{self.port}.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=terminal.folder,
-                env=terminal.environment
-                | {"PORT": str(self.port), "FLOWER_PORT": str(free_port())}
-                | environment,
+                env=terminal.environment | self.ports | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -112,9 +116,9 @@ class Run:
         except URLError:
             return ""
 
-    def workers_are_ready(self) -> bool:
-        """Return whether every worker is ready."""
-        return len(re.findall(r"@\S+ ready\.", self.output())) == 3
+    def is_ready(self) -> bool:
+        """Return whether web and every worker is ready."""
+        return "\nReady. " in self.output()
 
     def wait_until(self, condition: Callable[[], Any]) -> None:
         """Return once `condition` holds; fail with the output if the command exits or time is up."""
@@ -196,7 +200,7 @@ def test_a_python_that_is_too_old_is_named(terminal, tmp_path):
 def test_a_port_in_use_is_named(terminal, name):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        ports = {"PORT": str(free_port()), name: str(port)}
+        ports = {"PORT": str(free_port()), "GATEWAY_PORT": str(free_port()), name: str(port)}
         (reason,) = reasons(terminal.run("make", "dev", VENV, **ports))
 
     assert reason.startswith(f"Port {port}: in use by another program: ")
@@ -222,13 +226,25 @@ def test_redis_from_the_path_is_preferred_and_sigterm_stops_everything(terminal,
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
 
     run = terminal.open(sys.executable, "-m", "config.dev", PATH=path)
-    run.wait_until(run.workers_are_ready)
+    run.wait_until(run.is_ready)
     took = run.stop(signal.SIGTERM)
 
     assert run.process.returncode == 0
     assert took < STOPPED_WITHIN
     assert f"({server})\n" in run.output()
     assert run.leaves_nothing()
+
+
+def test_the_start_is_quiet_and_ends_with_all_addresses(running):
+    running.wait_until(running.is_ready)
+
+    start, _, block = running.output().partition("\nReady. ")
+    # Redis, and that it starts; a warning may come on top, such as Celery's about a failed inspection.
+    assert len(start.splitlines()) <= 5, start
+    for page in ("/", "/admin/", "/admin/mail/email/"):
+        assert f"http://localhost:{running.port}{page}" in block
+    assert "Flower " in block
+    assert "make superuser" in block
 
 
 def test_the_home_page_shows_that_all_systems_are_up(running):
@@ -238,7 +254,7 @@ def test_the_home_page_shows_that_all_systems_are_up(running):
 
 
 def test_all_processes_are_healthy(running):
-    running.wait_until(running.workers_are_ready)
+    running.wait_until(running.is_ready)
 
     for kind in ("worker", "beat"):
         running.wait_until(
@@ -249,7 +265,7 @@ def test_all_processes_are_healthy(running):
 
 
 def test_another_terminal_sends_a_mail_through_the_same_redis(running):
-    running.wait_until(running.workers_are_ready)
+    running.wait_until(running.is_ready)
 
     result = running.terminal.run(sys.executable, "manage.py", "send_test_email", "ann@example.com")
 
@@ -265,8 +281,72 @@ def test_a_second_run_of_the_same_project_does_not_start(running):
     assert running.home_page()
 
 
+def test_a_typo_is_shown_once_and_all_start_again_when_it_is_corrected(running):
+    running.wait_until(running.is_ready)
+    module = running.terminal.folder / "apps/users/models.py"
+    text = module.read_text()
+    before = len(re.findall(READY, running.output()))
+
+    module.write_text(f"{text}\ndef broken(:\n")
+    running.wait_until(lambda: "SyntaxError: invalid syntax" in running.output())
+    running.wait_until(lambda: not running.home_page())
+    module.write_text(text)
+    running.wait_until(lambda: len(re.findall(READY, running.output())) >= before + 3)
+    running.wait_until(running.home_page)
+
+    assert running.output().count("SyntaxError: invalid syntax") == 1
+
+
+def test_a_changed_procfile_is_reported(running):
+    running.wait_until(running.is_ready)
+    procfile = running.terminal.folder / "Procfile"
+    text = procfile.read_text()
+
+    procfile.write_text(f"{text}pause: sleep 4321\n")
+    running.wait_until(lambda: "make dev: the Procfile has changed" in running.output())
+    procfile.write_text(text)
+
+
+def test_a_second_project_is_told_each_port_that_is_in_use(running, terminal):
+    running.wait_until(running.is_ready)
+
+    (reason,) = reasons(terminal.run("make", "dev", VENV, **running.ports))
+
+    assert reason.count("in use by another program") == len(running.ports)
+    assert all(f"Port {port}: in use" in reason for port in running.ports.values())
+    assert re.search(r": choose others: make dev( [A-Z_]*PORT=\d+){3}$", reason)
+
+
+BREAKPOINT = """
+
+@shared_task(base=Task, name="users.stop")
+def stop() -> None:
+    number = 42
+    breakpoint()
+    print("went on with", number)
+"""
+
+
+def test_a_task_stops_at_a_breakpoint_until_the_developer_continues(terminal):
+    with (terminal.folder / "apps/users/tasks.py").open("a") as module:
+        module.write(BREAKPOINT)
+    run = terminal.open("make", "dev", VENV)
+    run.wait_until(run.is_ready)
+    publish = "from apps.users.tasks import stop; stop.delay()"
+    terminal.run(sys.executable, "manage.py", "shell", "--command", publish)
+    run.wait_until(lambda: "telnet 127.0.0.1 " in run.output())
+    (port,) = re.findall(r"telnet 127\.0\.0\.1 (\d+)", run.output())
+
+    with socket.create_connection(("127.0.0.1", int(port)), PATIENCE) as debugger:
+        debugger.sendall(b"number + 1\ncontinue\n")
+        with debugger.makefile() as answers:
+            assert "(Pdb) 43" in answers.read()
+    run.wait_until(lambda: "went on with 42" in run.output())
+    run.stop(signal.SIGINT)
+
+
 def test_ctrl_c_stops_everything(running):
-    running.wait_until(running.workers_are_ready)
+    running.wait_until(running.is_ready)
 
     took = running.stop(signal.SIGINT)
 

@@ -150,8 +150,7 @@ def service(request: pytest.FixtureRequest, bake: Bake, postgresql: str) -> Iter
     run = terminal.open(sys.executable, "-m", "config.dev")
     terminal.environment["FRONTEND_URL"] = f"http://localhost:{run.port}"
     try:
-        run.wait_until(run.workers_are_ready)
-        run.wait_until(run.home_page)
+        run.wait_until(run.is_ready)
         service = Service(terminal, run, mailbox, live)
         service.shell(USERS)
         yield service

@@ -15,13 +15,6 @@ from config.dev.processes import run_procfile
 from config.dev.redis import published_url, redis_url
 from config.settings.env import BASE_DIR, VAR_DIR, env
 
-WELCOME = """\
-Home page  http://localhost:{port}/
-Admin      http://localhost:{port}/admin/ (create an account: `make superuser`)
-Emails     http://localhost:{port}/admin/mail/email/ (sent only if EMAIL_URL is set)
-Press Ctrl-C to stop everything.
-"""
-
 
 def main() -> int:
     """Run everything until Ctrl-C, SIGTERM, or the exit of one of the processes.
@@ -35,12 +28,12 @@ def main() -> int:
     env.read_env(BASE_DIR / ".env")
     try:
         with single_run() as lock:
-            port = check_ports()["PORT"]
+            ports = check_ports()
             with redis_url(lock) as url, published_url(url):
-                environment = processes_environment(os.environ, port, url)
-                migrate(environment)
-                print(WELCOME.format(port=port), flush=True)
-                return run_procfile(environment)
+                migrate(processes_environment(os.environ, ports, url))
+                print("Starting, which takes some seconds.", flush=True)
+                run_procfile(processes_environment(os.environ, ports, url))
+                return 0
     except CannotStartError as reason:
         print(reason, file=sys.stderr)
         return 1
@@ -66,18 +59,22 @@ def single_run() -> Iterator[int]:
         yield lock.fileno()
 
 
-def processes_environment(environment: Mapping[str, str], port: int, url: str) -> dict[str, str]:
+def processes_environment(
+    environment: Mapping[str, str], ports: Mapping[str, int], url: str
+) -> dict[str, str]:
     """Return the environment of the Procfile's processes.
 
     Args:
         environment: the environment of this process.
-        port: the port of the web server.
+        ports: those that the processes listen on, by their variables.
         url: the URL of Redis.
     """
     programs = Path(sys.executable).parent
     defaults = {
         "DJANGO_SETTINGS_MODULE": "config.settings.local",
-        "FRONTEND_URL": f"http://localhost:{port}",
+        "FRONTEND_URL": f"http://localhost:{ports['PORT']}",
+        # The processes share this terminal, so the debugger waits on a port that it prints.
+        "PYTHONBREAKPOINT": "celery.contrib.rdb.set_trace",
         "PYTHONUNBUFFERED": "1",
         # A worker that stops requeues its running tasks at once, so a stop is quick.
         "REMAP_SIGTERM": "SIGQUIT",
@@ -86,7 +83,7 @@ def processes_environment(environment: Mapping[str, str], port: int, url: str) -
     return defaults | {
         **environment,
         "PATH": f"{programs}{os.pathsep}{environment.get('PATH', os.defpath)}",
-        "PORT": str(port),
+        **{name: str(port) for name, port in ports.items()},
         "REDIS_URL": url,
     }
 
@@ -99,7 +96,7 @@ def migrate(environment: Mapping[str, str]) -> None:
     """
     command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     if subprocess.run(command, cwd=BASE_DIR, env=environment, check=False).returncode:
-        raise CannotStartError("make dev: `manage.py migrate` failed: see its last lines above")
+        raise CannotStartError("make dev: `make migrate` failed: see its last lines above")
 
 
 if __name__ == "__main__":

@@ -3,44 +3,61 @@
 import errno
 import re
 import socket
+from collections.abc import Collection
 
 from config.dev import CannotStartError
 from config.settings.env import BASE_DIR, env
 
 HOST = "127.0.0.1"
+PORTS = range(1, 65536)
+PRIVILEGED = 1023  # only root may open these and those below
 
 
 def check_ports() -> dict[str, int]:
     """Return PORT, and each port that the Procfile names in the form ${ANY_PORT:-1234}.
 
     Raises:
-        CannotStartError: see `check_port`.
+        CannotStartError: one is not a port, or cannot be opened; it names all of them.
     """
     procfile = (BASE_DIR / "Procfile").read_text()
     named = re.findall(r"\$\{(\w+_PORT):-(\d+)\}", procfile)
-    return {name: check_port(name, int(default)) for name, default in [("PORT", "8000"), *named]}
+    ports = {name: port_of(name, int(default)) for name, default in [("PORT", 8000), *named]}
+    faults = {name: fault for name, port in ports.items() if (fault := fault_of(port))}
+    if faults:
+        free = [f"{name}={free_port_above(ports[name], ports.values())}" for name in faults]
+        reasons = "; ".join(f"Port {ports[name]}: {fault}" for name, fault in faults.items())
+        others = "another" if len(free) == 1 else "others"
+        raise CannotStartError(f"{reasons}: choose {others}: make dev {' '.join(free)}")
+    return ports
 
 
-def check_port(name: str, default: int) -> int:
+def port_of(name: str, default: int) -> int:
     """Return the port that a variable of the environment gives.
 
     Raises:
-        CannotStartError: it is not a port, or another program uses it.
+        CannotStartError: it is not a port.
     """
     text = env.str(name, default=str(default))
     port = int(text) if text.isdecimal() else 0
-    if port not in range(1, 65536):
+    if port not in PORTS:
         raise CannotStartError(f"{name}={text}: not a port: use a number from 1 to 65535")
+    return port
+
+
+def fault_of(port: int) -> str:
+    """Return why a port cannot be opened, or an empty string."""
     try:
         socket.create_server((HOST, port)).close()
     except OSError as error:
         in_use = error.errno == errno.EADDRINUSE
-        reason = "in use by another program" if in_use else f"cannot be opened ({error.strerror})"
-        other = max(port, default) + 1
-        raise CannotStartError(
-            f"Port {port}: {reason}: choose another: make dev {name}={other}"
-        ) from None
-    return port
+        return "in use by another program" if in_use else f"cannot be opened ({error.strerror})"
+    return ""
+
+
+def free_port_above(port: int, taken: Collection[int]) -> int:
+    """Return a port above another that no program listens on, and none of `taken`."""
+    above = range(max(port, PRIVILEGED) + 1, PORTS.stop)
+    return next((each for each in above if each not in taken and not fault_of(each)), free_port())
 
 
 def free_port() -> int:

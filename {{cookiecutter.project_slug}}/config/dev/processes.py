@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -14,41 +14,56 @@ import honcho.process
 from billiard.util import set_pdeathsig  # type: ignore[attr-defined]
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
-from honcho.printer import Message, Printer
 
+from config.dev import CannotStartError
+from config.dev.output import Output
+from config.dev.ready import WEB, announce
 from config.settings.env import BASE_DIR
 
+PROCFILE = BASE_DIR / "Procfile"
+WORKER = "celery -A config worker"
 ENDED_BY_SIGNAL = (130, 143)  # honcho's return codes after SIGINT and SIGTERM
+WATCH_INTERVAL = 1.0  # seconds
 
 
-def run_procfile(environment: Mapping[str, str]) -> int:
+def run_procfile(environment: Mapping[str, str]) -> None:
     """Run every line until a signal arrives or one of them exits.
 
-    Returns:
-        0 after SIGINT or SIGTERM, else 1.
+    Args:
+        environment: of the processes.
+
+    Raises:
+        CannotStartError: a process exited.
     """
-    manager = Manager(Output())
+    output = Output()
+    manager = Manager(output)
     manager._process_ctor = Line
-    for name, command in parse_procfile((BASE_DIR / "Procfile").read_text()).processes.items():
+    lines: dict[str, str] = parse_procfile(PROCFILE.read_text()).processes
+    for name, command in lines.items():
         # `exec`, so that signals reach the program and not a shell.
         manager.add_process(name, f"exec {command}", env=environment, cwd=BASE_DIR)
+    awaited = {name for name, command in lines.items() if WORKER in command or name == WEB}
+    for job in (partial(announce, output, awaited, environment), report_changes):
+        Thread(target=job, daemon=True).start()
     manager.loop()
-    if manager.returncode in ENDED_BY_SIGNAL:
-        return 0
-    print(
-        "make dev: a process exited, so all were stopped: see its last lines above",
-        file=sys.stderr,
-    )
-    return 1
+    output.stopping = True
+    if manager.returncode not in ENDED_BY_SIGNAL:
+        raise CannotStartError(
+            "make dev: a process exited, so all were stopped: see its last lines above"
+        )
 
 
-class Output(Printer):  # type: ignore[misc]
-    """honcho's printer; ignores a closed pipe, since Ctrl-C ends `tee` before `make dev | tee`."""
-
-    def write(self, message: Message) -> None:
-        """Print one line of one process."""
-        with suppress(OSError):
-            super().write(message)
+def report_changes() -> None:
+    """Print a line whenever the Procfile changes: no process runs a new line yet."""
+    changed = PROCFILE.stat().st_mtime
+    while True:
+        time.sleep(WATCH_INTERVAL)
+        with suppress(FileNotFoundError):  # an editor replaces the file
+            if changed != (changed := PROCFILE.stat().st_mtime):
+                print(
+                    "make dev: the Procfile has changed: press Ctrl-C, then run `make dev` again",
+                    flush=True,
+                )
 
 
 class Line(honcho.process.Process):  # type: ignore[misc]

@@ -18,7 +18,8 @@ if (published := VAR_DIR / "redis-url").exists():
 os.environ.setdefault("EMAIL_URL", "dummymail://")
 # % if cookiecutter.use_examples
 # The fake gateway of the Procfile.
-os.environ.setdefault("PAYMENT_GATEWAY_URL", "http://127.0.0.1:8010")
+gateway_port = env.int("GATEWAY_PORT", default=8010)
+os.environ.setdefault("PAYMENT_GATEWAY_URL", f"http://127.0.0.1:{gateway_port}")
 # % endif
 
 from config.settings.base import *  # noqa: E402

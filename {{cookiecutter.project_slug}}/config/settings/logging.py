@@ -39,6 +39,14 @@ renderers: dict[str, list[Any]] = {
 }
 
 
+def without_second_traceback(_logger: Any, _method: str, event: Any) -> Any:
+    """Drop the traceback from django-structlog's line of a failure: Django's or Celery's line has it."""
+    if event["logger"].startswith("django_structlog."):
+        for key in ("exc_info", "exception"):
+            event.pop(key, None)
+    return event
+
+
 def without_celerys_data(_logger: Any, _method: str, event: Any) -> Any:
     """Drop what Celery adds to the line of a failed task: the arguments may hold secrets."""
     event.pop("data", None)
@@ -69,7 +77,11 @@ LOGGING = {
         # django-structlog already logs every request and every task.
         "django.server": {"handlers": [], "propagate": True, "level": "ERROR"},
         "celery.worker.strategy": {"level": "WARNING"},
+        "celery.worker.control": {"level": "WARNING"},
         "celery.app.trace": {"level": "ERROR"},
+        # % if cookiecutter.use_flower
+        "flower.inspector": {"level": "ERROR"},  # warns until the workers have started
+        # % endif
     },
 }
 
@@ -77,6 +89,7 @@ structlog.configure(
     processors=[
         structlog.stdlib.filter_by_level,  # first, so that a line that is not logged costs nothing
         *shared_processors,
+        without_second_traceback,
         structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),

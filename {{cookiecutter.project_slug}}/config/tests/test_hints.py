@@ -1,0 +1,41 @@
+"""Commands in hints and error messages run as they are written."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+PROJECT = Path(settings.BASE_DIR)
+FOLDERS = ("apps", "config", "durable")
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """Yield each module and template of the project that is no test."""
+    for folder in FOLDERS:
+        for path in sorted((PROJECT / folder).rglob("*")):
+            if path.suffix in {".py", ".html", ".txt"} and "tests" not in path.parts:
+                yield path, path.read_text("utf-8")
+
+
+def test_each_make_command_is_a_target_of_the_makefile():
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        (path, target)
+        for path, text in texts()
+        for target in re.findall(r"`make ([a-z][a-z-]*)", text)
+    }
+
+    assert named
+    assert [each for each in named if each[1] not in targets] == []
+
+
+def test_no_hint_names_a_python_that_may_lack_the_packages():
+    found = [
+        f"{path}: {line.strip()}"
+        for path, text in texts()
+        for line in text.splitlines()
+        if re.search(r"(?<!\.venv/bin/)python manage\.py", line)
+    ]
+
+    assert found == []
