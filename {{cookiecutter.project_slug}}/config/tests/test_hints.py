@@ -4,22 +4,23 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from django.conf import settings
+from config.settings.env import BASE_DIR
 
-PROJECT = Path(settings.BASE_DIR)
 FOLDERS = ("apps", "config", "durable")
 
 
 def texts() -> Iterator[tuple[Path, str]]:
     """Yield each module and template of the project that is no test."""
     for folder in FOLDERS:
-        for path in sorted((PROJECT / folder).rglob("*")):
+        for path in sorted((BASE_DIR / folder).rglob("*")):
             if path.suffix in {".py", ".html", ".txt"} and "tests" not in path.parts:
                 yield path, path.read_text("utf-8")
 
 
 def test_each_make_command_is_a_target_of_the_makefile():
-    targets = set(re.findall(r"^([a-z][a-z-]*):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(
+        re.findall(r"^([a-z][a-z-]*):", (BASE_DIR / "Makefile").read_text(), re.MULTILINE)
+    )
     named = {
         (path, target)
         for path, text in texts()
