@@ -27,7 +27,7 @@ RECIPIENT = "demo@example.com"
 DELIVERED = "Queued, then delivered"
 
 READY_WITHIN = 90.0  # seconds; a slow machine compiles every module first
-STOPPED_WITHIN = 15.0  # seconds; honcho kills after 5, Redis is given 5 more
+STOPPED_WITHIN = 20.0  # seconds; `make dev` kills after 10, Redis is given 5 more
 LINES_SHOWN = 25  # of the output of a step that failed
 
 ADDRESSES = """

@@ -25,7 +25,7 @@ from scripts.demo import clean_environment, free_port
 VENV = f"VENV={sys.prefix}"
 PATIENCE = 60.0  # seconds until a waiting test fails
 READY = r"@\S+ ready\."  # a worker's line
-STOPPED_WITHIN = 6.0  # seconds; more would feel like hanging
+STOPPED_WITHIN = 15.0  # seconds; two on an idle machine
 
 
 class Terminal:
@@ -142,7 +142,10 @@ class Run:
     def leaves_nothing(self) -> bool:
         """Return whether no process is left, the port is free, and the published Redis URL is gone."""
         socket.create_server(("127.0.0.1", self.port)).close()
-        assert self.terminal.processes() == []
+        deadline = time.monotonic() + STOPPED_WITHIN
+        while (left := self.terminal.processes()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert left == []
         for kind in ("worker", "beat"):
             health = self.terminal.healthcheck(kind)
             assert health.startswith(f"{kind}: no heartbeat file"), health + self.output()[-4000:]
@@ -338,9 +341,10 @@ def test_a_task_stops_at_a_breakpoint_until_the_developer_continues(terminal):
     (port,) = re.findall(r"telnet 127\.0\.0\.1 (\d+)", run.output())
 
     with socket.create_connection(("127.0.0.1", int(port)), PATIENCE) as debugger:
-        debugger.sendall(b"number + 1\ncontinue\n")
+        debugger.sendall(b"number + 1\n")
         with debugger.makefile() as answers:
-            assert "(Pdb) 43" in answers.read()
+            assert "(Pdb) 43\n" in answers
+        debugger.sendall(b"continue\n")
     run.wait_until(lambda: "went on with 42" in run.output())
     run.stop(signal.SIGINT)
 
@@ -352,6 +356,6 @@ def test_ctrl_c_stops_everything(running):
 
     # make itself ends by the signal; it would print "Error" if the command had failed.
     assert running.process.returncode == -signal.SIGINT
-    assert "Error" not in running.output()
+    assert not re.search(r"^make: .* Error", running.output(), re.MULTILINE)
     assert took < STOPPED_WITHIN
     assert running.leaves_nothing()

@@ -10,10 +10,10 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
+import honcho.manager
 import honcho.process
 from billiard.util import set_pdeathsig  # type: ignore[attr-defined]
 from honcho.environ import parse_procfile
-from honcho.manager import Manager
 
 from config.dev import CannotStartError
 from config.dev.output import Output
@@ -24,6 +24,8 @@ PROCFILE = BASE_DIR / "Procfile"
 WORKER = "celery -A config worker"
 ENDED_BY_SIGNAL = (130, 143)  # honcho's return codes after SIGINT and SIGTERM
 WATCH_INTERVAL = 1.0  # seconds
+# Seconds until the processes are killed; a busy machine needs more than the 5 s of honcho.
+honcho.manager.KILL_WAIT = 10
 
 
 def run_procfile(environment: Mapping[str, str]) -> None:
@@ -36,7 +38,7 @@ def run_procfile(environment: Mapping[str, str]) -> None:
         CannotStartError: a process exited.
     """
     output = Output()
-    manager = Manager(output)
+    manager = honcho.manager.Manager(output)
     manager._process_ctor = Line
     lines: dict[str, str] = parse_procfile(PROCFILE.read_text()).processes
     for name, command in lines.items():

@@ -381,11 +381,13 @@ def test_the_block_says_where_mail_goes(url, text):
 
 def test_a_changed_procfile_is_reported_and_an_exit_ends_the_run(tmp_path, monkeypatch, capfd):
     procfile = tmp_path / "Procfile"
-    procfile.write_text("web: until grep '^#' Procfile; do sleep 0.1; done; sleep 1; exit 3\n")
+    procfile.write_text(
+        "web: sh -c 'until grep -q changed$ Procfile; do sleep 0.1; done; sleep 1; exit 3'\n"
+    )
     monkeypatch.setattr(processes, "BASE_DIR", tmp_path)
     monkeypatch.setattr(processes, "PROCFILE", procfile)
     monkeypatch.setattr(processes, "WATCH_INTERVAL", 0.05)
-    change = Timer(0.5, procfile.write_text, ["# changed\n"])
+    change = Timer(0.5, procfile.write_text, ["web: changed\n"])
     change.start()
 
     with pytest.raises(CannotStartError, match="a process exited"):
