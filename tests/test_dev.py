@@ -330,23 +330,23 @@ def stop() -> None:
 """
 
 
-def test_a_task_stops_at_a_breakpoint_until_the_developer_continues(terminal):
-    with (terminal.folder / "apps/users/tasks.py").open("a") as module:
-        module.write(BREAKPOINT)
-    run = terminal.open("make", "dev", VENV)
-    run.wait_until(run.is_ready)
+def test_a_task_stops_at_a_breakpoint_until_the_developer_continues(running):
+    running.wait_until(running.is_ready)
+    module = running.terminal.folder / "apps/users/tasks.py"
+    before = len(re.findall(READY, running.output()))
+    module.write_text(module.read_text() + BREAKPOINT)
+    running.wait_until(lambda: len(re.findall(READY, running.output())) >= before + 3)
     publish = "from apps.users.tasks import stop; stop.delay()"
-    terminal.run(sys.executable, "manage.py", "shell", "--command", publish)
-    run.wait_until(lambda: "telnet 127.0.0.1 " in run.output())
-    (port,) = re.findall(r"telnet 127\.0\.0\.1 (\d+)", run.output())
+    running.terminal.run(sys.executable, "manage.py", "shell", "--command", publish)
+    running.wait_until(lambda: "telnet 127.0.0.1 " in running.output())
+    (port,) = re.findall(r"telnet 127\.0\.0\.1 (\d+)", running.output())
 
     with socket.create_connection(("127.0.0.1", int(port)), PATIENCE) as debugger:
         debugger.sendall(b"number + 1\n")
         with debugger.makefile() as answers:
             assert "(Pdb) 43\n" in answers
         debugger.sendall(b"continue\n")
-    run.wait_until(lambda: "went on with 42" in run.output())
-    run.stop(signal.SIGINT)
+    running.wait_until(lambda: "went on with 42" in running.output())
 
 
 def test_ctrl_c_stops_everything(running):
