@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from celery import current_app
 from django.core.cache import cache
 from django.db import connection
 from django.db.models import F
@@ -16,6 +17,8 @@ from durable.broker.circuit import circuit
 from durable.conf import conf
 from durable.health import readiness
 from durable.tasks.tasks import HEARTBEAT_KEY, heartbeat
+
+INSPECT_TIMEOUT = 1  # seconds; each worker answers within milliseconds
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,26 @@ def check_broker() -> str:
     with circuit.guard():  # while Redis hangs, the page waits for it once
         lengths = queues.check_broker()
     return "Waiting messages: " + ", ".join(f"{name} {n}" for name, n in lengths.items()) + "."
+
+
+def check_queues() -> str:
+    """Return that each queue with messages has a worker.
+
+    Raises:
+        LookupError: messages wait in a queue, and no running worker consumes it.
+    """
+    with circuit.guard():
+        waiting = {name for name, length in queues.queue_lengths().items() if length}
+        if not waiting:
+            return "No messages wait."
+        workers = current_app.control.inspect(timeout=INSPECT_TIMEOUT).active_queues() or {}
+    consumed = {queue["name"] for found in workers.values() for queue in found}
+    if unserved := sorted(waiting - consumed):
+        raise LookupError(
+            f"No worker consumes {', '.join(unserved)}, where messages wait. Start a worker for it"
+            " (`make dev` starts those of the Procfile)."
+        )
+    return "Each queue with messages has a worker."
 
 
 def check_cache() -> str:
@@ -100,4 +123,5 @@ def check_all() -> list[Check]:
         run("Broker", check_broker),
         run("Cache", check_cache),
         run("Beat and workers", check_heartbeat),
+        run("Queues", check_queues),
     ]
