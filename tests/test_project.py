@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,19 @@ def test_a_server_that_cannot_be_had_ends_its_tests_with_one_line(
     (line,) = (done.stdout + done.stderr).splitlines()
     assert "PostgreSQL for the tests does not start: ImportError: no wheel for this machine" in line
     assert line.endswith("run `make install`")
+
+
+def test_its_hooks_pass_and_change_nothing(bake: Bake, settle: Settle, tmp_path: Path) -> None:
+    project = settle(bake())
+    (project / ".venv").symlink_to(sys.prefix)  # the hooks run the tools that are in there
+    in_project = partial(subprocess.run, cwd=project, capture_output=True, text=True, check=False)
+
+    done = in_project(
+        [sys.executable, "-m", "pre_commit", "run", "--all-files"],
+        env={**os.environ, "PRE_COMMIT_HOME": str(tmp_path)},
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    hooks = re.findall("- id: ", (project / ".pre-commit-config.yaml").read_text())
+    assert len(re.findall(r"\.Passed$", done.stdout, re.MULTILINE)) == len(hooks)
+    assert in_project(["git", "diff", "--stat"]).stdout == ""
