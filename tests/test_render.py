@@ -235,6 +235,14 @@ def test_project_starts_with_one_commit_and_nothing_left_to_commit(project: Path
     assert git(project, "status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["dump.rdb", "server.pem", "tls.key", "all.sql", "all.sql.gz", "pg.dump", "db.sqlite3-wal"],
+)
+def test_no_copy_of_data_and_no_key_is_committed(project: Path, name: str) -> None:
+    assert git(project, "check-ignore", name, f"apps/{name}") == f"{name}\napps/{name}\n"
+
+
 def test_commit_is_by_the_user_whom_git_knows(
     hook: Hook, rendered_without_hooks: Path, tmp_path: Path
 ) -> None:
