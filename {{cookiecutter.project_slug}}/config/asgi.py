@@ -4,7 +4,6 @@ import os
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 from django.core.signals import request_finished
 from django.dispatch import receiver
@@ -12,7 +11,8 @@ from django.dispatch import receiver
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
 pages = get_asgi_application()
 
-from apps.live.routing import websocket_urlpatterns  # noqa: E402 - needs the apps loaded
+from apps.live.origins import SiteOriginValidator  # noqa: E402 - needs the apps loaded
+from apps.live.routing import websocket_urlpatterns  # noqa: E402 - the same
 from durable.api import close_connections  # noqa: E402 - the same
 
 
@@ -28,9 +28,6 @@ def end_request(**_: object) -> None:
 application = ProtocolTypeRouter(
     {
         "http": pages,
-        # A page of another site must not open a WebSocket with its visitor's cookies.
-        "websocket": AllowedHostsOriginValidator(
-            AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
-        ),
+        "websocket": SiteOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )

@@ -242,11 +242,21 @@ def test_a_visitor_is_not_accepted():
         assert page.code() == NOT_LOGGED_IN
 
 
-def test_a_page_of_another_site_is_rejected(ann):
-    with (
-        pytest.raises(InvalidStatus, match="403"),
-        Page(ann, origin="https://evil.example"),
-    ):
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "ftp://localhost",
+        "chrome-extension://localhost",
+        "javascript://localhost",
+        "//localhost",
+        "null",
+        "http://[localhost",
+        "http://localhost:99999",
+    ],
+)
+def test_a_page_of_another_site_is_rejected(ann, origin):
+    with pytest.raises(InvalidStatus, match="403"), Page(ann, origin=origin):
         pass
 
 
