@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterator
 from datetime import date, timedelta
 
@@ -25,7 +26,8 @@ AVAILABLE_FOR = timedelta(hours=1)  # building it again is quick, and includes n
 WEEK = timedelta(days=7)
 COLUMNS = ("sold_on", "product", "sales", "quantity", "amount")
 # Spreadsheets treat cells that start with these as formulas (OWASP, "CSV injection").
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA = ("=", "+", "-", "@", "\N{MINUS SIGN}")
+CONTROL = ("\t", "\r", "\n")
 MISSING_PARTS = ReportPart.objects.filter(report=OuterRef("pk"), finished_at=None)
 
 
@@ -78,7 +80,14 @@ def sales_as_csv(since: date, until: date) -> tuple[str, int]:
 
 
 def escape_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
+    """Return a cell that a spreadsheet shows as text.
+
+    Spreadsheets also read full-width and small signs, which NFKC replaces by the common ones, and
+    skip spaces and invisible characters before a sign.
+    """
+    visible = (char for char in unicodedata.normalize("NFKC", text) if char.isprintable())
+    is_formula = "".join(visible).lstrip().startswith(FORMULA) or text.startswith(CONTROL)
+    return f"'{text}" if is_formula else text
 
 
 def finish(report_id: str) -> bool:

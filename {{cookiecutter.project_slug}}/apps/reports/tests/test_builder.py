@@ -117,13 +117,30 @@ def test_a_report_can_end_on_the_last_possible_date(user, started):
     assert [part.until for part in last.parts.order_by("number")] == [date.max - DAY, date.max]
 
 
-@pytest.mark.parametrize("product", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+@pytest.mark.parametrize(
+    "product",
+    [
+        *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r1", "\n1", " =1", "\xa0=1"),
+        *("＝1+1", "＋1", "－1", "＠SUM(A1)", "\N{SMALL PLUS SIGN}1", "\N{MINUS SIGN}1"),
+        *("\N{ZERO WIDTH SPACE}=1", "\N{BYTE ORDER MARK}=1"),
+    ],
+    ids=ascii,
+)
 def test_formulas_are_escaped(product):
     sell(1, product)
 
     content, _ = builder.sales_as_csv(NEW_YEAR, NEW_YEAR)
 
-    assert next(csv.reader([content]))[1] == f"'{product}"
+    assert next(csv.reader(io.StringIO(content, newline="")))[1] == f"'{product}"
+
+
+@pytest.mark.parametrize("product", ["Pen", "Salt = life", "Café", "1", "３"])
+def test_other_texts_are_written_as_they_are(product):
+    sell(1, product)
+
+    content, _ = builder.sales_as_csv(NEW_YEAR, NEW_YEAR)
+
+    assert next(csv.reader([content]))[1] == product
 
 
 def test_a_finished_part_is_not_built_again(report, started):
