@@ -16,9 +16,12 @@ from apps.bookings import services
 from apps.bookings.forms import BookingForm
 from apps.bookings.models import Booking, Slot
 from apps.users.decorators import UserRequest, post_after_login
+from apps.users.rate_limits import within_rate_limit
 
 PER_PAGE = 50  # slots or bookings
 UNPROCESSABLE = 422
+MAX_PER_HOUR = 60  # bookings of one user; booking and canceling send emails to both sides
+TOO_MANY_REQUESTS = 429
 
 
 @require_safe
@@ -39,6 +42,9 @@ def slot(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect_to_login(requested.get_absolute_url())
     if not form.is_valid():
         return show_slot(request, requested, form, status=UNPROCESSABLE)
+    if not within_rate_limit("bookings", request.user.pk, MAX_PER_HOUR):
+        form.add_error(None, f"The limit is {MAX_PER_HOUR} bookings per hour. Try again later.")
+        return show_slot(request, requested, form, status=TOO_MANY_REQUESTS)
     try:
         new = services.book(requested, request.user, form.cleaned_data["note"])
     except services.NotBookableError as error:

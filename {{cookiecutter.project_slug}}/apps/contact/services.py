@@ -3,22 +3,16 @@
 After the commit, the engine sends the emails and retries until they arrive.
 """
 
-import structlog
-from django.core.cache import cache
 from django.db import transaction
 from django.db.models import QuerySet
 from django.urls import reverse
-from redis.exceptions import RedisError
 
 from apps.contact.models import Submission
 from apps.notifications.services import announce_to_staff, notify
 from apps.users.models import User
 from durable.api import send_email, send_emails
 
-logger = structlog.get_logger(__name__)
-
 MAX_PER_HOUR = 5  # messages of one client: more than a person writes
-HOUR = 3600  # seconds
 
 
 def submit(*, name: str, email: str, subject: str, message: str) -> Submission:
@@ -79,17 +73,3 @@ def notify_staff(submission: Submission) -> None:
             url=page,
         )
     announce_to_staff(f"A new message: {submission.subject}", page)
-
-
-def within_rate_limit(client_address: str) -> bool:
-    """Count a message of a client; return whether it is within MAX_PER_HOUR.
-
-    There is no limit while the cache is down: spam is better than lost messages.
-    """
-    key = f"contact:{client_address}"
-    try:
-        cache.add(key, 0, HOUR)
-        return cache.incr(key) <= MAX_PER_HOUR
-    except (RedisError, ValueError) as error:  # ValueError: the key expired between the two lines
-        logger.warning("contact_rate_limit_disabled", error=str(error))
-        return True

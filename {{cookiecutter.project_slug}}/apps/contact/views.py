@@ -8,6 +8,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.contact import services
 from apps.contact.forms import ContactForm
+from apps.users.rate_limits import within_rate_limit
 
 logger = structlog.get_logger(__name__)
 
@@ -29,7 +30,7 @@ def contact(request: HttpRequest) -> HttpResponse:
     form = ContactForm(request.POST)
     status = 422
     if form.is_valid():
-        if services.within_rate_limit(client_address(request)):
+        if within_rate_limit("contact", client_address(request), services.MAX_PER_HOUR):
             services.submit(**form.cleaned_data)
             return redirect("contact:thanks")
         form.add_error(None, TOO_MANY)

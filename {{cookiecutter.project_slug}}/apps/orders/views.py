@@ -13,9 +13,12 @@ from apps.orders import services
 from apps.orders.forms import OrderForm
 from apps.orders.models import CURRENCY
 from apps.users.decorators import UserRequest
+from apps.users.rate_limits import within_rate_limit
 
 MAX_SHOWN = 50  # orders, the latest ones
 NO_CONTENT = 204  # HTMX changes nothing, so a screen reader does not repeat the status
+MAX_PER_HOUR = 60  # orders of one customer; each starts tasks and sends an email
+TOO_MANY_REQUESTS = 429
 UNPROCESSABLE = 422  # HTMX shows the response, and caches do not store it
 
 
@@ -29,6 +32,9 @@ def products(request: UserRequest) -> HttpResponse:
     form = OrderForm(request.POST)
     if not form.is_valid():
         return show_form(request, form, status=UNPROCESSABLE)
+    if not within_rate_limit("orders", request.user.pk, MAX_PER_HOUR):
+        form.add_error(None, f"The limit is {MAX_PER_HOUR} orders per hour. Try again later.")
+        return show_form(request, form, status=TOO_MANY_REQUESTS)
     try:
         order = services.place_order(
             request.user, form.cleaned_data["quantities"], order_id=form.cleaned_data["order_id"]

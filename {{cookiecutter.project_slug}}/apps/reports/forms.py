@@ -12,6 +12,8 @@ from apps.reports.models import Report
 # Bytes, about a million lines. The whole file passes through a web process and stays in the database
 # until it is imported. Put larger files into an object storage and their keys into rows.
 MAX_FILE_SIZE = 50 * 1024 * 1024
+MAX_LINES = 1_000_000  # a worker imports them within minutes
+MAX_EMPTY_LINES = 10_000  # more of them are no file of sales
 MAX_PERIOD = timedelta(days=366)  # a leap year; 53 parts
 
 
@@ -21,7 +23,7 @@ class UploadForm(forms.Form):
     file = forms.FileField(
         label="CSV file",
         help_text=(
-            f"UTF-8, at most {filesizeformat(MAX_FILE_SIZE)}. The first line contains the columns "
+            f"UTF-8, at most {filesizeformat(MAX_FILE_SIZE)} and {MAX_LINES:,} lines. The first line contains the columns "
             f"{', '.join(COLUMNS)}, in any order, separated by commas."
         ),
         widget=forms.FileInput({"accept": ".csv,text/csv"}),
@@ -29,14 +31,39 @@ class UploadForm(forms.Form):
     )
 
     def clean_file(self) -> UploadedFile:
-        """Reject files that are too large."""
+        """Reject files that are too large, have too many lines, or too many empty ones."""
         file: UploadedFile = self.cleaned_data["file"]
         if file.size and file.size > MAX_FILE_SIZE:
             raise forms.ValidationError(
                 f"The file has {filesizeformat(file.size)}; the limit is "
                 f"{filesizeformat(MAX_FILE_SIZE)}. Split it, and repeat the first line in each file."
             )
+        validate_lines(file)
         return file
+
+
+def validate_lines(file: UploadedFile) -> None:
+    """Reject files with too many lines, or too many empty ones; rewind the file.
+
+    Without these limits, a file of line breaks would keep a worker busy for many minutes.
+    """
+    lines = empty = 0
+    end = b""
+    for piece in file.chunks():
+        *complete, end = (end + piece).split(b"\n")
+        lines += len(complete)
+        empty += complete.count(b"") + complete.count(b"\r")
+        end = end[:2]  # enough to see whether the line is empty
+        if empty > MAX_EMPTY_LINES:
+            raise forms.ValidationError(
+                f"The file has more than {MAX_EMPTY_LINES:,} empty lines. Remove them."
+            )
+        if lines > MAX_LINES:
+            raise forms.ValidationError(
+                f"The file has more than {MAX_LINES:,} lines. "
+                "Split it, and repeat the first line in each file."
+            )
+    file.seek(0)
 
 
 class PeriodForm(forms.ModelForm):

@@ -17,7 +17,7 @@ from django.db.models import F
 from apps.notifications.services import notify
 from apps.reports.models import Sale, Upload
 from apps.reports.progress import report_progress
-from apps.reports.records import Record, Records, open_records
+from apps.reports.records import Record, Records, TooManyQuotesError, open_records
 from durable.api import clean_text
 
 BATCH_SIZE = 1_000  # lines; a transaction of about 0.1 s
@@ -50,14 +50,27 @@ def run(upload_id: str) -> None:
     if error := header_error(header, columns):
         finish(upload, Upload.State.FAILED, error)
         return
+    try:
+        if import_batches(upload, records, columns):
+            finish(upload, Upload.State.DONE)
+    except TooManyQuotesError as problem:
+        finish(upload, Upload.State.FAILED, str(problem))
+
+
+def import_batches(upload: Upload, records: Records, columns: Sequence[str]) -> bool:
+    """Import the records; return False if the upload was canceled or another run has taken over.
+
+    Raises:
+        TooManyQuotesError: the file is unreadable; earlier batches are saved.
+    """
     reported = 0.0
     while lines := list(islice(records, BATCH_SIZE)):
         if not save_batch(upload, parse(lines, columns, upload), records):
-            return
+            return False
         if time.monotonic() - reported > PROGRESS_INTERVAL:
             report_progress(upload, f"{upload.lines:,} lines")
             reported = time.monotonic()
-    finish(upload, Upload.State.DONE)
+    return True
 
 
 def header_error(header: Record, columns: Sequence[str]) -> str:

@@ -12,6 +12,13 @@ from apps.reports.models import Upload, UploadChunk
 CHUNK_SIZE = 1024 * 1024  # bytes; any database can store a row of this size
 # Bytes. Without a limit, a quote that is never closed would read the rest of the file into memory.
 MAX_RECORD_SIZE = 16 * 1024
+# Bytes that are read again after unreadable records, in one run: a thousand quotes that are not closed.
+# Without a limit, a file with such a quote in each line would be read thousands of times.
+MAX_REREAD = 1_000 * MAX_RECORD_SIZE
+
+
+class TooManyQuotesError(ValueError):
+    """Too many quotes are not closed. The text gives the reason, for users."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +91,31 @@ class Records:
 
     def __init__(self, file: io.BufferedReader, position: int = 0, lines: int = 0) -> None:
         self.file = file
+        self.reread = 0  # bytes
         self.seek(position, lines)
 
     def __iter__(self) -> Iterator[Record]:
         return self
 
     def __next__(self) -> Record:
-        """Return the next record; set `position` and `lines` to its end."""
+        """Return the next record; set `position` and `lines` to its end.
+
+        Raises:
+            TooManyQuotesError: MAX_REREAD is reached.
+        """
         position, lines = self.position, self.lines
         try:
             cells = next(csv.reader(self.record_lines(), strict=True))
         except (csv.Error, UnicodeDecodeError) as error:
             # Skip only this line: the next one may be valid, even after a quote that is not closed.
+            end = self.position
             self.seek(position, lines)
             self.skip_line()
+            self.reread += max(0, end - self.position)
+            if self.reread > MAX_REREAD:
+                raise TooManyQuotesError(
+                    f"Too many quotes are not closed, the last one in line {lines + 1:,}."
+                ) from None
             reason = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
             return Record(lines + 1, error=reason)
         return Record(lines + 1, cells)

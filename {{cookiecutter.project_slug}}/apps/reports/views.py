@@ -22,9 +22,13 @@ from apps.reports import builder, services
 from apps.reports.forms import PeriodForm, UploadForm
 from apps.reports.models import Job, Report, Upload
 from apps.users.decorators import UserRequest, post_after_login
+from apps.users.rate_limits import within_rate_limit
 
 MAX_SHOWN = 20  # of each, the latest ones
 WEEK = timedelta(days=7)
+# Of one user. All users share the workers of the queue for reports.
+MAX_UPLOADS_PER_HOUR = 20
+MAX_REPORTS_PER_HOUR = 60
 
 
 @login_required
@@ -47,6 +51,11 @@ def new_upload(request: UserRequest) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
         return show_form(request, form, "Import sales", status=422)
+    if not within_rate_limit("uploads", request.user.pk, MAX_UPLOADS_PER_HOUR):
+        form.add_error(
+            None, f"The limit is {MAX_UPLOADS_PER_HOUR} imports per hour. Try again later."
+        )
+        return show_form(request, form, "Import sales", status=429)
     return redirect(services.import_file(request.user, form.cleaned_data["file"]))
 
 
@@ -61,6 +70,11 @@ def new_report(request: UserRequest) -> HttpResponse:
     form = PeriodForm(request.POST)
     if not form.is_valid():
         return show_form(request, form, "Build a report", status=422)
+    if not within_rate_limit("reports", request.user.pk, MAX_REPORTS_PER_HOUR):
+        form.add_error(
+            None, f"The limit is {MAX_REPORTS_PER_HOUR} reports per hour. Try again later."
+        )
+        return show_form(request, form, "Build a report", status=429)
     return redirect(services.request_report(request.user, **form.cleaned_data))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.apps import apps
+from django.core.cache import cache
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
     from apps.bookings.models import Slot
     from apps.users.models import User
+
+
+@pytest.fixture(autouse=True)
+def _no_requests_yet() -> None:
+    """Let the limits per hour begin with each test."""
+    cache.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -311,3 +311,15 @@ def test_view_only_users_cancel_nothing(sign_in, slot, ann, bob):
     assert client.get(ADMIN).status_code == 200
     assert client.get(f"{ADMIN}add/").status_code == 403
     assert Booking.objects.get().canceled_at is None
+
+
+def test_a_user_has_a_limit_of_bookings_per_hour(sign_in, make_slot, ann, monkeypatch):
+    monkeypatch.setattr(views, "MAX_PER_HOUR", 2)
+    slots = [make_slot(hours * HOUR) for hours in (1, 2, 3)]
+    client = sign_in(ann)
+
+    responses = [client.post(slot.get_absolute_url(), {"note": ""}) for slot in slots]
+
+    assert [response.status_code for response in responses] == [302, 302, 429]
+    assert "The limit is 2 bookings per hour" in responses[-1].text
+    assert Booking.objects.count() == 2

@@ -171,7 +171,7 @@ def test_without_the_cache_there_is_no_limit(send, redis_server, caplog):
     redis_server.stop()
 
     assert [send().status_code for _ in range(6)] == [302] * 6
-    assert "contact_rate_limit_disabled" in caplog.text
+    assert "rate_limit_disabled" in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)

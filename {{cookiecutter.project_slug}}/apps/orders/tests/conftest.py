@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.apps import apps
+from django.core.cache import cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from apps.orders.management.commands.fake_gateway import FakeGateway
     from apps.orders.models import Order, Product
     from apps.users.models import User
+
+
+@pytest.fixture(autouse=True)
+def _no_requests_yet() -> None:
+    """Let the limits per hour begin with each test."""
+    cache.clear()
 
 
 @pytest.fixture

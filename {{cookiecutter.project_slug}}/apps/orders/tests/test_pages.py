@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
+from apps.orders import views
 from apps.orders.forms import price_field, quantity_field
 from apps.orders.models import Order, Product
 from durable.api import TaskRun
@@ -296,3 +297,13 @@ def test_orders_in_the_admin_need_their_own_permission(bob, place, django_user_m
 
     assert bob.get("/admin/orders/product/").status_code == 200
     assert bob.get("/admin/orders/order/").status_code == 403
+
+
+def test_a_customer_has_a_limit_of_orders_per_hour(ann, bread, monkeypatch):
+    monkeypatch.setattr(views, "MAX_PER_HOUR", 2)
+
+    responses = [send(ann, bread, 1) for _ in range(3)]
+
+    assert [response.status_code for response in responses] == [302, 302, 429]
+    assert "The limit is 2 orders per hour" in responses[-1].text
+    assert Order.objects.count() == 2

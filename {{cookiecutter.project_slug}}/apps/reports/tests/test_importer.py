@@ -1,3 +1,4 @@
+import re
 from datetime import date
 from decimal import Decimal
 from itertools import islice
@@ -150,6 +151,24 @@ def test_a_quote_that_is_never_closed_loses_one_line(imported):
     upload = imported(f'{HEADER}b,2024-01-01,"Pen,1,1\n{lines(1, 30)}')
 
     assert counts(upload) == ("done", 30, 0, 1)
+
+
+def test_too_many_quotes_that_are_not_closed_fail_the_import(imported, monkeypatch):
+    monkeypatch.setattr(records, "MAX_REREAD", 5_000)
+
+    upload = imported(HEADER + lines(1, 3) + 'x","\n' * 200)
+
+    assert upload.state == "failed"
+    assert re.match(r"Too many quotes are not closed, the last one in line \d+\.", upload.error)
+    assert upload.imported == 3
+
+
+def test_long_bad_lines_are_not_taken_for_quotes(imported, monkeypatch):
+    monkeypatch.setattr(records, "MAX_REREAD", 5_000)
+
+    upload = imported((HEADER + lines(1, 3)).encode() + b"caf\xe9\n" * 900 + b"x" * 9_000)
+
+    assert counts(upload) == ("done", 3, 0, 901)
 
 
 def test_only_the_first_bad_lines_are_listed(imported, monkeypatch):

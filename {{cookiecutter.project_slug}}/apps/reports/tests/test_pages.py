@@ -1,9 +1,11 @@
 import asyncio
 import re
+import time
 from datetime import date, timedelta
 
 import pytest
 from django.apps import apps
+from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.db.models.functions import Now
@@ -22,6 +24,11 @@ pytestmark = pytest.mark.django_db
 NEW_YEAR = date(2024, 1, 1)
 HOUR = timedelta(hours=1)
 FILE = "external_id,sold_on,product,quantity,amount\ns1,2024-01-01,Pen,1,2.50\nbad <line>\n"
+
+
+@pytest.fixture(autouse=True)
+def _no_requests_yet():
+    cache.clear()
 
 
 @pytest.fixture
@@ -134,6 +141,60 @@ def test_an_invalid_file_is_a_form_error(client, user, monkeypatch, content):
     assert "Error:" in page
     assert re.search(r'aria-describedby="[^"]*id_file_error"', page)
     assert not Upload.objects.exists()
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_file_of_line_breaks_is_a_form_error(client, user, line_end):
+    content = file(line_end * (20 * 2**20 // len(line_end)))
+
+    started = time.monotonic()
+    response = client.post("/reports/imports/new/", {"file": content})
+
+    assert time.monotonic() - started < 10
+    assert response.status_code == 422
+    assert "The file has more than 10,000 empty lines. Remove them." in response.text
+    assert not Upload.objects.exists()
+
+
+def test_too_many_lines_are_a_form_error(client, user, monkeypatch):
+    monkeypatch.setattr(forms, "MAX_LINES", 3)
+
+    response = client.post("/reports/imports/new/", {"file": file(FILE + "bad\n")})
+
+    assert response.status_code == 422
+    assert "The file has more than 3 lines. Split it" in response.text
+
+
+def test_a_long_line_is_no_empty_line_and_is_saved_completely(client, user, monkeypatch):
+    monkeypatch.setattr(forms, "MAX_EMPTY_LINES", 0)
+    content = FILE + "x" * 200_000 + "\n"
+
+    client.post("/reports/imports/new/", {"file": file(content)})
+
+    stored = b"".join(bytes(chunk.content) for chunk in Upload.objects.get().chunks.all())
+    assert stored == content.encode()
+
+
+@pytest.mark.parametrize(
+    ("url", "limit", "data"),
+    [
+        ("/reports/imports/new/", "MAX_UPLOADS_PER_HOUR", lambda: {"file": file()}),
+        (
+            "/reports/new/",
+            "MAX_REPORTS_PER_HOUR",
+            lambda: {"since": "2024-01-01", "until": "2024-01-10"},
+        ),
+    ],
+)
+def test_a_user_has_a_limit_per_hour(client, user, other_user, monkeypatch, url, limit, data):
+    monkeypatch.setattr(views, limit, 2)
+
+    responses = [client.post(url, data()) for _ in range(3)]
+
+    assert [response.status_code for response in responses] == [302, 302, 429]
+    assert "The limit is 2" in responses[-1].text
+    client.force_login(other_user)
+    assert client.post(url, data()).status_code == 302
 
 
 def test_a_report_is_requested_and_downloaded(client, user):
