@@ -14,7 +14,9 @@ PROVIDERS = Template(ROOT).choices("email_provider")
 # File: the question that decides about it, and the answers that it fits. All other files fit always.
 FITS: dict[str, tuple[str, set[object]]] = {
     "config/tests/test_asgi.py": ("use_channels", {True}),
+    "config/tests/test_contact_outages.py": ("use_examples", {True}),
     "config/tests/test_flower.py": ("use_flower", {True}),
+    "config/tests/test_live_outages.py": ("use_channels", {True}),
     "config/tests/test_queues_by_priority.py": ("queues", {"by_priority"}),
     "config/tests/test_queues_by_workload.py": ("queues", {"by_workload"}),
     "durable/tests/test_provider.py": ("email_provider", {*PROVIDERS} - {"smtp"}),

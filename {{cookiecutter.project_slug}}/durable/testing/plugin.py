@@ -3,7 +3,7 @@
 import gc
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -112,6 +112,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         gc.set_threshold(50_000)  # objects
         smtp.start()
         stack.callback(smtp.stop)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, Any]:
+    """Show the worker's log below a failed test that used the worker."""
+    report = yield
+    worker = getattr(item, "funcargs", {}).get("worker")
+    if report.failed and isinstance(worker, Worker):
+        report.sections.append(("Log of the worker", worker.output()))
+    return report
 
 
 def pytest_unconfigure() -> None:

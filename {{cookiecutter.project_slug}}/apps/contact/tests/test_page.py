@@ -1,7 +1,5 @@
 import re
 import time
-from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 from django.core.cache import cache
@@ -172,17 +170,3 @@ def test_without_the_cache_there_is_no_limit(send, redis_server, caplog):
 
     assert [send().status_code for _ in range(6)] == [302] * 6
     assert "rate_limit_disabled" in caplog.text
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_redis_that_hangs_delays_one_of_many_messages(send, redis_server, settings):
-    settings.BROKER_CIRCUIT_RESET = timedelta(minutes=1)
-    redis_server.hang()
-    times = [time.monotonic()]
-    for number in range(20):
-        assert send(address=f"192.0.2.{number}").status_code == 302
-        times.append(time.monotonic())
-
-    slow = [later - earlier for earlier, later in pairwise(times) if later - earlier > 0.4]
-    assert len(slow) <= 2
-    assert sum(slow) < 3

@@ -1,5 +1,6 @@
+"""Live updates without Redis: one caller waits, one line is logged, and nothing else fails."""
+
 import asyncio
-import logging
 import os
 import time
 import warnings
@@ -12,8 +13,8 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from structlog.testing import capture_logs
 
+from apps.live import connection_limit
 from apps.live import sender as module
-from apps.live.log_filters import OncePerOutage
 from apps.live.sender import send, sender
 from apps.notifications.models import Notification
 from apps.notifications.services import notify
@@ -61,6 +62,11 @@ def test_all_messages_use_one_connection():
             send("user.1", {})
 
         assert connections() - before < 10  # a worker of other tests opens some, too
+
+
+@pytest.fixture
+def ann(django_user_model):
+    return django_user_model.objects.create_user("ann@example.com", "a long password")
 
 
 @pytest.mark.parametrize("fault", ["stop", "hang"])
@@ -117,11 +123,16 @@ def test_a_vanished_network_loses_one_message(monkeypatch, redis_server):
         assert received(lambda: send("user.1", {"lost": False})) == {"lost": False}
 
 
-def test_repeated_errors_are_logged_once_per_outage():
-    once = OncePerOutage()
-    seconds = [1000, 1001, 1030, 1061, 1200, 1201]
+@pytest.mark.parametrize("fault", ["stop", "hang"])
+def test_without_the_cache_there_is_no_limit_and_one_caller_waits(redis_server, settings, fault):
+    settings.BROKER_CIRCUIT_RESET = timedelta(minutes=1)
+    getattr(redis_server, fault)()
+    assert connection_limit.acquire(1)
+    started = time.monotonic()
+    slots = [connection_limit.acquire(1), connection_limit.acquire(1)]
+    for slot in slots:
+        connection_limit.renew(slot)
+        connection_limit.release(slot)
 
-    passed = [
-        second for second in seconds if once.filter(logging.makeLogRecord({"created": second}))
-    ]
-    assert passed == [1000, 1200]
+    assert all(slots)
+    assert time.monotonic() - started < 0.2
