@@ -20,9 +20,12 @@ from apps.invitations.forms import InviteForm
 from apps.invitations.models import Invitation
 from apps.users.decorators import UserRequest, post_after_login
 from apps.users.models import User
+from apps.users.rate_limits import within_rate_limit
 
 PER_PAGE = 20
 NOT_FOUND, GONE = 404, 410
+MAX_PER_HOUR = 60  # forms and resent links of one user; a form has up to 500 addresses
+TOO_MANY = f"The limit is {MAX_PER_HOUR} per hour. Try again later."
 
 
 class TokenView(Protocol):
@@ -40,10 +43,13 @@ def invitation_list(request: UserRequest) -> HttpResponse:
     form = InviteForm(request.user, request.POST or None)
     status = 200
     if request.method == "POST":
-        if form.is_valid():
-            invite(request, form)
-            return redirect("invitations:list")
         status = 422
+        if form.is_valid():
+            if within_rate_limit("invitations", request.user.pk, MAX_PER_HOUR):
+                invite(request, form)
+                return redirect("invitations:list")
+            form.add_error("emails", TOO_MANY)
+            status = 429
     own = Invitation.objects.filter(invited_by=request.user)
     page = Paginator(own, PER_PAGE).get_page(request.GET.get("page"))
     context = {"form": form, "page": page}
@@ -65,6 +71,9 @@ def change(request: UserRequest, pk: int, action: str) -> HttpResponse:
     if not request.user.is_staff:
         return render(request, "invitations/list.html", status=403)
     invitation = get_object_or_404(Invitation, pk=pk, invited_by=request.user)
+    if action == "resend" and not within_rate_limit("invitations", request.user.pk, MAX_PER_HOUR):
+        messages.error(request, TOO_MANY)
+        return redirect("invitations:list")
     act, done = {
         "resend": (services.resend, "A new link is on its way. The old link is no longer valid."),
         "revoke": (services.revoke, "The invitation is revoked."),

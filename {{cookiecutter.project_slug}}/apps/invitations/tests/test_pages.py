@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 import sentry_sdk
+from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models.functions import Now
@@ -14,7 +15,7 @@ from sentry_sdk.integrations.django import DjangoIntegration
 from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 from sentry_sdk.transport import Transport
 
-from apps.invitations import services
+from apps.invitations import services, views
 from apps.invitations.models import Invitation
 from apps.invitations.tasks import send_invitation_email
 from apps.invitations.tokens import token_for
@@ -26,6 +27,11 @@ pytestmark = pytest.mark.django_db
 
 PASSWORD = "correct horse battery"
 PASSWORD_FORM = {"new_password1": PASSWORD, "new_password2": PASSWORD}
+
+
+@pytest.fixture(autouse=True)
+def _no_requests_yet():
+    cache.clear()
 
 
 @pytest.fixture
@@ -359,3 +365,23 @@ def test_actions_of_the_admin_change_pending_invitations(client, boss, invitatio
     assert set(Invitation.objects.values_list("state", flat=True)) == {"revoked"}
     page = client.get(f"/admin/invitations/invitation/{invitation.pk}/change/").text
     assert invitation.token_hash not in page
+
+
+def test_invitations_and_new_links_have_a_limit_per_hour(client, staff, monkeypatch):
+    monkeypatch.setattr(views, "MAX_PER_HOUR", 2)
+
+    def invite(address):
+        return client.post("/invitations/", {"emails": address, "role": "member"})
+
+    assert invite("ann@example.com").status_code == 302
+    link = path_of(Invitation.objects.get())
+    assert client.post(f"/invitations/{Invitation.objects.get().pk}/resend/").status_code == 302
+    resent = path_of(Invitation.objects.get())
+    assert resent != link
+
+    client.post(f"/invitations/{Invitation.objects.get().pk}/resend/")
+    refused = invite("bob@example.com")
+
+    assert path_of(Invitation.objects.get()) == resent
+    assert refused.status_code == 429
+    assert "The limit is" in refused.text
