@@ -1,14 +1,17 @@
 """What is done to the service while it works. The first line of each says it to the reader of the table."""
 
+import base64
+import json
 import runpy
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.chaos.world import World, wait_until
+from tests.chaos.world import KEYS, QUEUES, World, wait_until
 from tests.rendering import PROJECT, ROOT
 
 Blackhole = runpy.run_path(str(ROOT / PROJECT / "durable/testing/blackhole.py"))["Blackhole"]
@@ -22,6 +25,10 @@ CRASHES = 2  # of PostgreSQL
 DEATHS = 2  # of both workers, between the provider's answer and the commit
 OUTAGE = 10.0  # seconds
 BEAT_LOOP = 1.0  # second, CELERY_BEAT_MAX_LOOP_INTERVAL
+PAUSE = 5.0  # seconds; longer than any time-out of the broker here
+ODD_MESSAGES = 2  # times all of them
+BACKLOG = 3000  # plain messages
+CLOCK_AHEAD = 20  # minutes
 GRACE = 0.05  # seconds, where WORKER_SOFT_SHUTDOWN_TIMEOUT is 2
 
 
@@ -91,6 +98,47 @@ def hang_redis(world: World) -> None:
     world.redis.hang(hung=False)
 
 
+def pause_clients(world: World) -> None:
+    """Redis answers no client for 5 s (CLIENT PAUSE)."""
+    world.redis.client.execute_command("CLIENT", "PAUSE", int(PAUSE * 1000), "ALL")
+    time.sleep(PAUSE)
+
+
+def push_odd_messages(world: World) -> None:
+    """Another program puts messages of odd forms between those of the service."""
+    for _ in range(ODD_MESSAGES):
+        for queue in QUEUES:
+            world.redis.client.rpush(f"{KEYS}{queue}", *odd_messages())
+        time.sleep(0.2)
+
+
+def odd_messages() -> Iterator[str]:
+    """Yield texts that are no messages, and messages with one part of another type."""
+    yield from ("no json", '"text"', "[1, 2, 3]", "{}", "null", "[" * 2000)
+    for part in ("body", "content-type", "content-encoding", "headers", "properties"):
+        for value in (None, 7, "x", [], {}):
+            yield json.dumps({**message(), part: value})
+
+
+def message() -> dict[str, object]:
+    """Return a message of a task that no worker knows."""
+    name = str(uuid.uuid4())
+    return {
+        "body": base64.b64encode(b"[[], {}, {}]").decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"id": name, "task": "chaos.unknown", "lang": "py"},
+        "properties": {
+            "correlation_id": name,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": "default"},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": name,
+        },
+    }
+
+
 def share_redis(world: World) -> None:
     """Another service on the same Redis purges its queues and clears its cache, three times."""
     clear = "from django.core.cache import cache; cache.clear()"
@@ -126,6 +174,13 @@ def stop_smtp(world: World) -> None:
         world.smtp.wanted = True
         time.sleep(4)
     world.set_manner("slow")
+
+
+def drip_smtp(world: World) -> None:
+    """SMTP answers byte by byte for 10 s, each byte within the time-out."""
+    world.set_manner("drip")
+    time.sleep(OUTAGE)
+    world.set_manner("")
 
 
 def die_before_commit(world: World) -> None:
@@ -186,3 +241,44 @@ def behind_a_proxy(world: World) -> Iterator[None]:
 def lose_connections(world: World) -> None:
     """The workers' connections to Redis become half-open."""
     world.network.swallow()
+
+
+@contextmanager
+def one_clock_ahead(world: World) -> Iterator[None]:
+    """Let the clock of one worker be ahead."""
+    worker = world.workers[0]
+    worker.environment["CLOCK_AHEAD"] = str(CLOCK_AHEAD)
+    worker.kill()
+    yield
+    del worker.environment["CLOCK_AHEAD"]
+    worker.kill()
+
+
+def let_clocks_differ(world: World) -> None:
+    """The clock of one of the two workers is 20 minutes ahead."""
+    clocks = world.ledger.client.hgetall("clocks")
+    first, second = (float(clocks[str(worker.process.pid)]) for worker in world.workers)
+    assert first - second > (CLOCK_AHEAD - 1) * 60
+
+
+@contextmanager
+def behind_a_backlog(world: World) -> Iterator[None]:
+    """Put plain messages in front of the load."""
+    publish = f"from chaos_tasks import plain; [plain.delay('backlog') for _ in range({BACKLOG})]"
+    for worker in world.workers:
+        worker.signal(signal.SIGSTOP)
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", publish],
+        cwd=world.project,
+        env=world.environment,
+        check=True,
+    )
+    for worker in world.workers:
+        worker.signal(signal.SIGCONT)
+    yield
+
+
+def overtake_a_backlog(world: World) -> None:
+    """3,000 plain messages wait in front; each mail is sent before the last of them has run."""
+    wait_until(lambda: world.ledger.client.llen("email") >= world.load)
+    assert world.runs("plain").count("backlog") < BACKLOG

@@ -7,6 +7,7 @@
 - `stall`: it does not answer, and takes nothing.
 - `drop`: it closes the connection in place of an answer, and takes nothing.
 - `slow`: it takes the message after a while.
+- `drip`: its answer comes byte by byte, each within the sender's time-out, for as long as this is set.
 - `451 text` and the like: it answers this, and takes nothing.
 
 Who begins with `odd` is refused for good, which is an outcome too and is noted.
@@ -21,6 +22,7 @@ import uvloop
 from aiosmtpd.smtp import SMTP
 
 SLOW = 0.02  # seconds
+DRIP = 0.2  # seconds between two bytes
 FOR_EVER = 3600  # seconds
 
 
@@ -40,6 +42,8 @@ class Handler:
             return ""
         if manner == "stall":
             await asyncio.sleep(FOR_EVER)
+        if manner == "drip":
+            await self.drip(server.transport)
         if manner == "slow":
             await asyncio.sleep(SLOW)
         name = envelope.rcpt_tos[0].partition("@")[0]
@@ -47,6 +51,14 @@ class Handler:
         if manner == "hold":
             await asyncio.sleep(FOR_EVER)
         return "550 5.1.1 no such user" if name.startswith("odd") else "250 OK"
+
+    async def drip(self, transport: Any) -> None:
+        """Send the first line of an answer byte by byte; aiosmtpd sends the last one."""
+        transport.write(b"250-")
+        while self.ledger.get("smtp") == "drip":
+            transport.write(b".")
+            await asyncio.sleep(DRIP)
+        transport.write(b"\r\n")
 
 
 async def serve(port: int, ledger: Any) -> None:

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 LOAD = 1000  # calls of each kind in each row
 CONCURRENCY = 2  # pool processes of a worker
 PATIENCE = 120.0  # seconds; nothing waits that long unless something is broken
-FLOWING = LOAD // 20  # runs of each kind until a fault begins
+FLOWING = 50  # runs of each kind until a fault begins
 GLANCE = 0.1  # seconds between two looks at how much has run
 LOOK = 0.5  # seconds between two looks at what has run: each reads it all
 STILL = 60.0  # seconds without progress after which nothing more is expected
@@ -29,6 +29,7 @@ DAILY = "task = 'chaos.daily'"
 LEFT_BY_A_ROW = ("mail_emailevent", "mail_email", "tasks_taskrun")
 DATABASES = {"postgresql": PostgreSQL, "sqlite": SQLite}
 KEYS = "my_service:broker:"  # how the broker's keys begin
+QUEUES = ("default", "emails", "reports")
 SECRET = "this key protects nothing, it is only long enough for the checks 0123456789"
 
 
@@ -147,11 +148,11 @@ class World:
             if worker.process.poll() is None and str(worker.process.pid) in ready
         ]
 
-    def publish(self, row: str) -> None:
-        """Begin to publish the load of a row."""
-        self.row = row
+    def publish(self, row: str, load: int) -> None:
+        """Begin to publish the load of a row: so many calls of each kind."""
+        self.row, self.load = row, load
         assert self.publisher.stdin
-        print(row, LOAD, file=self.publisher.stdin, flush=True)
+        print(row, load, file=self.publisher.stdin, flush=True)
 
     def accepted(self) -> dict[str, list[str]]:
         """Wait until the load is published, and return what was accepted, by kind."""
@@ -160,10 +161,10 @@ class World:
         # A row that failed half-way has left its answer behind.
         return next(accepted for row, accepted in answers if row == self.row)
 
-    def wait_for_work(self) -> None:
-        """Wait until all workers consume, and some of each kind has run."""
+    def wait_for_work(self, kinds: Iterable[str]) -> None:
+        """Wait until all workers consume, and some of each of these kinds has run."""
         self.wait_for_workers()
-        wait_until(lambda: all(self.ledger.client.llen(kind) >= FLOWING for kind in KINDS))
+        wait_until(lambda: all(self.ledger.client.llen(kind) >= FLOWING for kind in kinds))
 
     def runs(self, kind: str) -> list[str]:
         """Return what has run, once for each run."""
@@ -181,7 +182,7 @@ class World:
         """Return how many messages the broker holds, handed out or not."""
         with self.redis.client.pipeline() as pipe:
             pipe.hlen(f"{KEYS}unacked")
-            for queue in ("default", "emails", "reports"):
+            for queue in QUEUES:
                 pipe.llen(f"{KEYS}{queue}")
             return sum(pipe.execute())
 

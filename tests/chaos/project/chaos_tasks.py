@@ -60,5 +60,6 @@ def fill_disk(connection: Any, **_: Any) -> None:
 
 @signals.worker_ready.connect
 def note_ready(**_: Any) -> None:
-    """Tell that this worker consumes."""
+    """Tell that this worker consumes, and the time of its clock."""
+    ledger.hset("clocks", str(os.getpid()), time.time())
     ledger.rpush("ready", os.getpid())
