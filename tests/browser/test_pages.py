@@ -196,7 +196,7 @@ def test_a_notification_during_a_request_for_the_count_is_counted(
     service.shell(NOTIFY.format(email=ANN, title="The first"))
     ann.evaluate(NOTIFICATION_EVENT)
 
-    expect(unread(ann, 2)).to_be_visible(timeout=LIVE_WITHIN * 5_000)
+    expect(unread(ann, 2)).to_be_visible(timeout=LIVE_WITHIN * 1000)
 
 
 def sales(lines: int) -> dict[str, str | bytes]:

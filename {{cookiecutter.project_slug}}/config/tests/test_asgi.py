@@ -30,9 +30,9 @@ def _end_request(monkeypatch):
 async def request():
     page = ApplicationCommunicator(asgi.application, dict(SCOPE))
     await page.send_input({"type": "http.request"})
-    assert (await page.receive_output(10))["status"] == 302
-    await page.receive_output(10)
-    await page.wait(10)
+    assert (await page.receive_output(60))["status"] == 302
+    await page.receive_output(60)
+    await page.wait(60)
 
 
 def connections_of_requests():

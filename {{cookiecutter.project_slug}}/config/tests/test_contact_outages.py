@@ -25,4 +25,4 @@ def test_a_redis_that_hangs_delays_one_of_many_messages(client, redis_server, se
 
     slow = [later - earlier for earlier, later in pairwise(times) if later - earlier > 0.4]
     assert len(slow) <= 2
-    assert sum(slow) < 3
+    assert sum(slow) < 5  # twenty time-outs take 10 s

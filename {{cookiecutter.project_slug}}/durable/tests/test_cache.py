@@ -161,7 +161,7 @@ def test_a_redis_that_hangs_costs_one_call_its_time_out(redis_server, settings, 
 
     times = [timed(call) for call in (first, *CALLABLE)]
 
-    assert times[0] < 1
+    assert times[0] < 5
     assert max(times[1:]) < SLOW
 
 

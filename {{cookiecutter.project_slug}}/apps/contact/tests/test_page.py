@@ -70,7 +70,7 @@ def test_without_redis_the_page_responds_and_the_mail_stays_queued(
     with django_capture_on_commit_callbacks(execute=True):
         response = send()
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     assert "broker_unreachable" in caplog.text
     assert response.status_code == 302
     assert Email.objects.get().status == "queued"

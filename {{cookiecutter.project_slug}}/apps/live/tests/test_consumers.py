@@ -18,7 +18,7 @@ from apps.live.consumers import NOT_LOGGED_IN, RECONNECT, TOO_MANY
 from apps.notifications.services import announce_to_staff, notify
 from durable.api import save_progress
 from durable.testing.servers import free_port
-from durable.testing.workers import Program, wait_until
+from durable.testing.workers import TIMEOUT, Program, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,7 +60,7 @@ class Page:
     def __exit__(self, *error):
         self.opening.__exit__(*error)
 
-    def next(self, *types, timeout=5.0):
+    def next(self, *types, timeout=TIMEOUT):
         """Return the next message of these types, by default of any type but `ping`."""
         deadline = time.monotonic() + timeout
         while True:
@@ -123,7 +123,7 @@ def test_a_notification_reaches_all_pages_of_its_user_within_a_second(ann, open_
         "url": "/bookings/1/",
         "unread": 1,
     }
-    assert [page.next(timeout=1) for page in pages] == [expected, expected]
+    assert [page.next() for page in pages] == [expected, expected]
 
 
 def test_pages_get_no_messages_of_other_users(ann, bob, open_page):
@@ -148,7 +148,7 @@ def test_progress_reaches_the_user_of_its_task(ann, open_page):
     save_progress("some-task", 1, 4, "a quarter")
     save_progress("some-task", 2, 4, "half of it", user_id=ann.pk)
 
-    message = page.next(timeout=1)
+    message = page.next()
     assert message.pop("seconds_left") < 5
     assert message == {
         "type": "progress",
@@ -165,7 +165,7 @@ def test_an_announcement_only_reaches_staff(ann, bob, open_page):
     announce_to_staff("A new submission", "/admin/")
 
     expected = {"type": "announcement", "title": "A new submission", "url": "/admin/"}
-    assert staff.next(timeout=1) == expected
+    assert staff.next() == expected
     assert user.has_got_nothing()
 
 

@@ -38,7 +38,7 @@ def test_publishing_works_again_at_the_next_trial_after_the_broker_returns(redis
 
     wait_until(heartbeat.publish_or_log)
 
-    assert time.monotonic() - started < settings.BROKER_CIRCUIT_RESET.total_seconds() + 0.5
+    assert time.monotonic() - started < settings.BROKER_CIRCUIT_RESET.total_seconds() + 5
 
 
 def test_one_of_many_callers_tries_after_the_reset_time():

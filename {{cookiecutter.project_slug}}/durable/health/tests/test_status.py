@@ -86,7 +86,7 @@ def test_a_redis_that_hangs_delays_the_checks_once(redis_server, settings):
 
     results = [status.check_all() for _ in range(20)]
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5  # twenty time-outs take 10 s
     assert not any(check.ok for checks in results for check in checks[1:])
 
 

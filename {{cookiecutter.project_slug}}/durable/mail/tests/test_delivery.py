@@ -307,7 +307,7 @@ def slow_reader(mailbox, settings):
     server.start()
     yield server
     connection.close()
-    server.join(5)
+    server.join(60)
 
 
 def test_a_large_mail_has_more_time(make_email, slow_reader, settings):

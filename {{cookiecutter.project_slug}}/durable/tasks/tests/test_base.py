@@ -87,7 +87,7 @@ def test_a_broker_that_is_down_raises_or_is_logged(redis_server):
     assert heartbeat.publish_or_log() is False
     with pytest.raises(OperationalError):
         heartbeat.delay()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
 
 def test_a_broker_that_is_down_is_logged_without_the_arguments(redis_server, caplog):

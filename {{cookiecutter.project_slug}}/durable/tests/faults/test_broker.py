@@ -20,7 +20,7 @@ from durable.health import cli
 from durable.mail.api import send_email
 from durable.tasks.tasks import heartbeat
 from durable.testing.servers import free_port
-from durable.testing.workers import wait_until
+from durable.testing.workers import TIMEOUT, wait_until
 from durable.tests import probes
 
 QUEUES = [Queue("faults.first", routing_key="faults.first"), Queue("faults.second")]
@@ -43,7 +43,7 @@ def consumer(hole, request):
         Consumer(channel, [queue], on_message=connection.received.append).consume()
     Producer(connection).publish({}, routing_key="faults.first", exchange=QUEUES[0].exchange)
     connection.default_channel.basic_qos(0, 2, apply_global=False)
-    connection.drain_events(timeout=5)
+    connection.drain_events(timeout=TIMEOUT)
     wait_until(lambda: both_wait(channels))
     qos = connection.default_channel.qos
     yield connection
@@ -134,12 +134,12 @@ def test_a_redis_that_hangs_costs_one_request_its_time_out(redis_server, monkeyp
     monkeypatch.setattr(circuit, "reset_after", timedelta(minutes=1))
     redis_server.hang()
     times = [time.monotonic()]
-    for number in range(6):
+    for number in range(21):
         send_email("test_email", f"person{number}@example.com")
         times.append(time.monotonic())
 
-    assert times[1] - times[0] < 1
-    assert times[-1] - times[1] < 0.5
+    assert times[1] - times[0] < 5
+    assert times[-1] - times[1] < 5  # twenty time-outs take 10 s
 
 
 def test_a_producer_like_that_of_beat_publishes_after_its_connection_went_half_open(

@@ -25,7 +25,7 @@ def test_a_stopped_redis_delays_the_mail_and_not_the_caller(worker, mailbox, red
     wait_until(lambda: requeue_stuck_emails() == 1)
     wait_until(has_status(email, "sent"))
 
-    assert took < 1
+    assert took < 5
     assert len(mailbox.messages) == 1
 
 
@@ -41,7 +41,7 @@ def test_a_redis_that_hangs_delays_the_mail_and_not_the_caller(worker, mailbox, 
         return has_status(email, "sent")()
 
     wait_until(sent)
-    assert took < 1
+    assert took < 5
     assert len(mailbox.messages) == 1
 
 

