@@ -16,59 +16,38 @@ AUTHOR = "{{ cookiecutter.__author_name }}"
 AUTHOR_EMAIL = "{{ cookiecutter.author_email }}"
 
 PROVIDER = "{{ cookiecutter.email_provider }}"
-QUEUES = "{{ cookiecutter.queues }}"
-USE_CHANNELS = "{{ cookiecutter.use_channels }}"
-USE_EXAMPLES = "{{ cookiecutter.use_examples }}"
-USE_FLOWER = "{{ cookiecutter.use_flower }}"
 DEPLOYMENT = "{{ cookiecutter.deployment }}"
 CI = "{{ cookiecutter.ci }}"
-LITTER = json.loads(r"""{{ cookiecutter._left_by_tools | tojson }}""")
-
-# Path: whether the project keeps it.
-PARTS: dict[str, bool] = {
-    ".dockerignore": DEPLOYMENT in {"compose", "kubernetes"},
-    ".github": CI == "github",
-    ".gitlab": CI == "gitlab",
-    ".gitlab-ci.yml": CI == "gitlab",
-    "Dockerfile": DEPLOYMENT in {"compose", "kubernetes"},
-    "apps/bookings": USE_EXAMPLES == "True",
-    "apps/contact": USE_EXAMPLES == "True",
-    "apps/invitations": USE_EXAMPLES == "True",
-    "apps/live": USE_CHANNELS == "True",
-    "apps/orders": USE_EXAMPLES == "True",
-    "apps/reports": USE_EXAMPLES == "True",
-    "compose.yaml": DEPLOYMENT == "compose",
-    "config/asgi.py": USE_CHANNELS == "True",
-    "config/flower.py": USE_FLOWER == "True",
-    "deploy": DEPLOYMENT != "compose",
-    "deploy/kubernetes": DEPLOYMENT == "kubernetes",
-    "deploy/systemd": DEPLOYMENT == "systemd",
-    "deploy/systemd/flower.service": USE_FLOWER == "True",
-    "docs/examples.md": USE_EXAMPLES == "True",
-    "docs/live.md": USE_CHANNELS == "True",
-    "docs/queues_by_priority.md": QUEUES == "by_priority",
-    "docs/queues_by_workload.md": QUEUES == "by_workload",
-    "docs/queues_single.md": QUEUES == "single",
-    # The engine's own tests run in the template.
-    "config/tests": False,
-    "durable/beat/tests": False,
-    "durable/broker/tests": False,
-    "durable/health/tests": False,
-    "durable/mail/tests": False,
-    "durable/tasks/tests": False,
-    "durable/tests": False,
-}
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+LITTER = ANSWERS["_left_by_tools"]
 
 # The user's own git configuration must neither stop the first commit nor leave a file out of it.
 GIT_SETTINGS = (
     "commit.gpgSign=false",
+    "core.autocrlf=false",
     "core.fsmonitor=false",
+    "core.safecrlf=false",
+    "core.sparseCheckout=false",
     f"core.attributesFile={os.devnull}",
     f"core.excludesFile={os.devnull}",
     f"core.hooksPath={os.devnull}",
 )
-# Git sets these while it runs a hook of another repository, which must not get the commit.
-OTHER_REPOSITORY = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
+# Git sets others while it runs a hook of another repository, which must not get the commit.
+GIT_VARIABLES = {
+    "GIT_AUTHOR_EMAIL",
+    "GIT_AUTHOR_NAME",
+    "GIT_COMMITTER_EMAIL",
+    "GIT_COMMITTER_NAME",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_EXEC_PATH",
+}
+
+NOT_COMMITTED = (
+    "git: no commit was made, because the project is in the repository {top};"
+    " its CI and .pre-commit-config.yaml work only at the top of that repository: move them there"
+)
 
 DEPLOY = {
     "compose": "deploy with Docker Compose",
@@ -96,11 +75,23 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def drop(parts: dict[str, bool]) -> None:
-    """Remove every file and folder of `parts` that the project does not keep."""
-    for path, is_kept in parts.items():
-        if not is_kept:
-            remove(Path(path))
+def drop(parts: dict[str, dict[str, list[str]]]) -> None:
+    """Remove what this render wrote but the answers leave out; restore what was there before."""
+    dropped = [
+        name
+        for name, answers in parts.items()
+        if not any(str(ANSWERS[question]) in kept for question, kept in answers.items())
+    ]
+    for name in dropped:
+        remove(Path(name))
+    for name in dropped:
+        restore(Path(f"{name}.kept"))
+
+
+def restore(path: Path) -> None:
+    """Give a file or folder that the other hook renamed its own name again."""
+    if path.exists() or path.is_symlink():
+        path.rename(path.with_suffix(""))
 
 
 def matches(patterns: list[str]) -> Iterator[Path]:
@@ -130,7 +121,7 @@ def git(*arguments: str) -> None:
         subprocess.SubprocessError: git failed, or took longer than a minute.
     """
     settings = [part for setting in GIT_SETTINGS for part in ("-c", setting)]
-    environment = {k: v for k, v in os.environ.items() if k not in OTHER_REPOSITORY}
+    environment = {k: v for k, v in os.environ.items() if k in GIT_VARIABLES or k[:4] != "GIT_"}
     subprocess.run(
         ["git", *settings, *arguments],
         check=True,
@@ -142,9 +133,10 @@ def git(*arguments: str) -> None:
     )
 
 
-def is_in_repository(folder: Path) -> bool:
-    """Return whether a folder or one above it is a git repository."""
-    return any((each / ".git").exists() for each in [folder, *folder.parents])
+def repository() -> Path | None:
+    """Return the top folder of the git repository that contains the project, if there is one."""
+    folder = Path.cwd()
+    return next((each for each in [folder, *folder.parents] if (each / ".git").exists()), None)
 
 
 def commit() -> None:
@@ -158,7 +150,9 @@ def commit() -> None:
 
 def start_repository() -> None:
     """Start a repository with everything in its first commit, unless the folder is in one."""
-    if is_in_repository(Path.cwd()):
+    if top := repository():
+        if top != Path.cwd():
+            print(NOT_COMMITTED.format(top=top), file=sys.stderr)
         return
     try:
         git("init", "--quiet", "--initial-branch=main", "--template=")
@@ -194,7 +188,7 @@ def print_next_steps() -> None:
 
 if __name__ == "__main__":
     remove_litter()
-    drop(PARTS)
+    drop(ANSWERS["_parts"])
     start_repository()
     write_environment()
     print_next_steps()

@@ -4,17 +4,24 @@ import difflib
 import json
 import os
 import re
+import shlex
+import subprocess
 import sys
 import unicodedata
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fnmatch import fnmatch
+from importlib import metadata
 from pathlib import Path
 
 # JSON escapes every quote inside a text, so three in a row never end this string early.
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 LITTER = ANSWERS["_left_by_tools"]
+
+MIN_COOKIECUTTER = (2, 7)
+# Git sets these while it runs a hook of another repository.
+OTHER_REPOSITORY = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"}
 
 CHOICES = {
     "email_provider": [
@@ -193,16 +200,65 @@ def left_by_tools() -> Iterator[Path]:
         yield from found
 
 
-def set_aside() -> None:
-    """Rename what tools left in a project that is rendered over; the other hook renames it back.
+def not_kept() -> Iterator[Path]:
+    """Yield the parts that the answers leave out but the folder has: files of its owner."""
+    for name, answers in ANSWERS["_parts"].items():
+        path = Path(name)
+        is_kept = any(str(ANSWERS[question]) in kept for question, kept in answers.items())
+        if path.exists() and not is_kept and not Path(f"{name}.kept").exists():
+            yield path
 
-    Cookiecutter would replace it by what tools left in the template at the same path.
+
+def set_aside() -> None:
+    """Rename what must survive a render over a project; the other hook renames it back.
+
+    Cookiecutter would replace it by what the template has at the same path.
     """
     for path in left_by_tools():
         path.rename(f"{path}.kept")
+    for path in not_kept():  # "deploy" comes before "deploy/systemd", which is then gone
+        path.rename(f"{path}.kept")
+
+
+def uncommitted() -> str:
+    """Return why a render over this folder could lose work, or nothing."""
+    inside = (each / ".git" for each in [Path.cwd(), *Path.cwd().parents])
+    if not any(Path.cwd().iterdir()) or not any(each.exists() for each in inside):
+        return ""
+    command = ["git", "status", "--porcelain", "--untracked-files=all", "--", "."]
+    environment = {k: v for k, v in os.environ.items() if k not in OTHER_REPOSITORY}
+    try:
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"git cannot list uncommitted changes in {Path.cwd()}: {error}"
+    changes = len(done.stdout.splitlines())
+    advice = "commit or stash them, since a render over them would lose them"
+    return f"{Path.cwd()} has {changes} uncommitted changes: {advice}" if changes else ""
+
+
+def too_old() -> str:
+    """Return the complaint about a Cookiecutter that this template does not support, or nothing."""
+    version = metadata.version("cookiecutter")
+    if tuple(map(int, version.split(".")[:2])) >= MIN_COOKIECUTTER:
+        return ""
+    return f'Cookiecutter {version} is too old; run it as: uvx "cookiecutter>=2.7"'
+
+
+def repeat(rejected: Iterable[str]) -> str:
+    """Return the command that repeats the render with all answers that are not rejected."""
+    good = [f"{name}={ANSWERS[name]}" for name in [*MAX_LENGTH, *CHOICES] if name not in rejected]
+    checkout = ["--checkout", ANSWERS["_checkout"]] if ANSWERS.get("_checkout") else []
+    template = ANSWERS.get("_template", "TEMPLATE")
+    where = ["--output-dir", str(Path.cwd().parent)]
+    arguments = ["cookiecutter", "--no-input", *where, *checkout, template, *good]
+    quote = subprocess.list2cmdline if os.name == "nt" else shlex.join
+    return " ".join([quote(arguments), *(f"{name}=" for name in rejected)])
 
 
 if __name__ == "__main__":
+    if fault := too_old() or uncommitted():
+        sys.exit(fault)
     if found := problems():
-        sys.exit("\n".join(found.values()))
+        corrected = f"Add the right answers at the end, and run:\n  {repeat(found)}"
+        sys.exit("\n".join([*found.values(), "", corrected]))
     set_aside()

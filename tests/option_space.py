@@ -4,7 +4,6 @@ A file is rendered once for each set of the answers that it names; the same text
 Cookiecutter itself would do with it is proven by `test_covering_array.py`, which compares the two.
 """
 
-import ast
 import fnmatch
 import itertools
 import json
@@ -170,30 +169,13 @@ class Template:
             self.rendered[key] = self.compiled[path].render(cookiecutter=context)
         return self.rendered[key]
 
-    @cached_property
-    def parts(self) -> tuple[dict[str, Any], Any]:
-        """The post hook's table: the templates of the names in it, and the code of the table."""
-        text = (self.root / "hooks/post_gen_project.py").read_text(encoding="utf-8")
-        hook = ast.parse(text)
-        names: dict[str, Any] = {}
-        for statement in hook.body:
-            match statement:
-                case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                    source = ast.get_source_segment(text, value) or ""
-                    if "cookiecutter." in source:
-                        names[name] = self.environment.from_string(source)
-                case ast.AnnAssign(target=ast.Name(id="PARTS"), value=ast.Dict() as table):
-                    code = compile(ast.Expression(table), "PARTS", "eval")
-        return names, code
-
     def dropped(self, context: Answers) -> list[str]:
         """Return the files and folders that the post hook removes for a context."""
-        templates, code = self.parts
-        names = {
-            name: eval(template.render(cookiecutter=context))
-            for name, template in templates.items()
-        }
-        return [path for path, stays in eval(code, names).items() if not stays]
+        return [
+            path
+            for path, answers in self.questions["_parts"].items()
+            if not any(str(context[name]) in kept for name, kept in answers.items())
+        ]
 
     def tree(self, context: Answers) -> Tree:
         """Return the text of each file of the project that a context renders, by its path."""

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -95,7 +96,7 @@ GOOD_ANSWERS = {
 
 def complaints(output: str) -> dict[str, str]:
     """Return the lines that name a question, by question; no question has two."""
-    named = [line.partition(": ") for line in output.splitlines()]
+    named = [line.partition(": ") for line in output.partition("\n\n")[0].splitlines()]
     found = {question: text for question, _, text in named if question in QUESTIONS}
     assert len(named) == len(found), output
     return found
@@ -175,6 +176,68 @@ def test_complaint_says_what_to_do(
 ) -> None:
     done = cookiecutter("--no-input", f"{question}={answer}")
     assert hint in complaints(done.stderr)[question]
+
+
+def test_refusal_ends_with_the_command_that_repeats_the_good_answers(
+    cookiecutter: Cookiecutter, template: Path, tmp_path: Path
+) -> None:
+    refused = cookiecutter("--no-input", "project_slug=7up", "author_name=O'Brien", "ci=gitlab")
+    command = shlex.split(refused.stderr.splitlines()[-1])
+    assert command[:5] == [
+        "cookiecutter",
+        "--no-input",
+        "--output-dir",
+        str(tmp_path),
+        str(template),
+    ]
+    assert command[-1] == "project_slug="
+    done = cookiecutter("--no-input", *command[5:-1], command[-1] + "good")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "good/.gitlab-ci.yml").exists()
+    assert "O'Brien" in (tmp_path / "good/pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_existing_folder_costs_no_answer(cookiecutter: Cookiecutter, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"replay_dir: {tmp_path / 'replay'}\n", encoding="utf-8")
+    arguments = ("--config-file", str(config))
+    (tmp_path / "shop").mkdir()
+    refused = cookiecutter(*arguments, "--no-input", "project_slug=shop", "ci=none")
+    assert refused.returncode == 1
+    (tmp_path / "shop").rmdir()
+    assert cookiecutter(*arguments, "--replay").returncode == 0
+    assert not (tmp_path / "shop/.github").exists()
+
+
+def test_cookiecutter_that_is_too_old_is_named_as_the_fault(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    too_old = hook("pre_gen_project")["too_old"]
+    assert too_old() == ""
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "2.6.0")
+    assert too_old().startswith("Cookiecutter 2.6.0 is too old; run it as: ")
+
+
+@pytest.mark.parametrize("answer", ["email_provider=gmail", "use_flower=maybe"])
+def test_wrong_choice_on_the_command_line_ends_with_one_line_that_names_it(
+    cookiecutter: Cookiecutter, tmp_path: Path, answer: str
+) -> None:
+    done = cookiecutter("--no-input", answer)
+    assert done.returncode == 1
+    assert all(part in done.stderr.splitlines()[-1] for part in answer.split("="))
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_choice_in_a_config_file_ends_a_render_in_ci(
+    cookiecutter: Cookiecutter, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("default_context:\n  ci: jenkins\n", encoding="utf-8")
+    strict = {"PYTHONWARNINGS": "error:Invalid default received"}
+    done = cookiecutter("--no-input", "--config-file", str(config), environment=strict)
+    assert done.returncode == 1
+    assert "jenkins" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "my_service").exists()
 
 
 def test_choice_that_does_not_exist_is_refused_in_a_replay(

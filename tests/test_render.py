@@ -151,8 +151,8 @@ def test_paths_are_possible_on_windows(project: Path) -> None:
     assert not [name for name, _ in files(project) if re.search(r'[|<>:*?"\\]', name)]
 
 
-def test_parts_that_may_be_dropped_are_in_the_template(hook: Hook, template: Path) -> None:
-    parts = hook("post_gen_project")["PARTS"]
+def test_parts_that_may_be_dropped_are_in_the_template(template: Path) -> None:
+    parts = QUESTIONS["_parts"]
     assert not [name for name in parts if not (template / PROJECT / name).exists()]
 
 
@@ -164,7 +164,8 @@ def test_parts_that_were_not_chosen_are_dropped(
     for name in ("kept/file", "dropped/file", "dropped.txt"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).touch()
-    drop({"kept": True, "dropped": False, "dropped.txt": False, "gone already": False})
+    kept = {"queues": ["by_workload"]}
+    drop({"kept": kept, "dropped": {"queues": ["single"]}, "dropped.txt": {}, "gone already": {}})
     assert (Path("kept/file").exists(), Path("dropped").exists()) == (True, False)
     assert not Path("dropped.txt").exists()
 
@@ -279,6 +280,7 @@ def test_commit_has_every_file_whatever_the_user_ignores_and_converts(
     config.write_text(
         f"[core]\nexcludesFile = {tmp_path / 'ignore'}\n"
         f"attributesFile = {tmp_path / 'attributes'}\n"
+        "autocrlf = true\nsafecrlf = true\nsparseCheckout = true\nfileMode = false\n"
         '[filter "upper"]\nclean = tr a-z A-Z\n',
         encoding="utf-8",
     )
@@ -288,13 +290,15 @@ def test_commit_has_every_file_whatever_the_user_ignores_and_converts(
     assert {*committed} == {*rendered} - {".env"}
     readme = git(rendered_without_hooks, "show", "HEAD:README.md").encode()
     assert readme == rendered["README.md"]
+    assert git(rendered_without_hooks, "config", "--local", "core.fileMode") == "true\n"
 
 
 def test_repository_around_the_project_is_left_alone(
     hook: Hook, rendered_without_hooks: Path, tmp_path: Path
 ) -> None:
     git(tmp_path, "init", "--quiet")
-    run_hook(hook, "post_gen_project", rendered_without_hooks)
+    said = run_hook(hook, "post_gen_project", rendered_without_hooks)
+    assert f"git: no commit was made, because the project is in the repository {tmp_path};" in said
     assert not (rendered_without_hooks / ".git").exists()
     assert (rendered_without_hooks / ".env").exists()
 
@@ -304,7 +308,13 @@ def test_repository_whose_hook_renders_is_left_alone(
 ) -> None:
     other = tmp_path_factory.mktemp("other")
     git(other, "init", "--quiet")
-    run_hook(hook, "post_gen_project", rendered_without_hooks, GIT_DIR=str(other / ".git"))
+    variables = {
+        "GIT_DIR": str(other / ".git"),
+        "GIT_COMMON_DIR": str(other / ".git"),
+        "GIT_OBJECT_DIRECTORY": str(other / ".git/objects"),
+        "GIT_NAMESPACE": "other",
+    }
+    run_hook(hook, "post_gen_project", rendered_without_hooks, **variables)
     assert git(rendered_without_hooks, "rev-list", "--count", "HEAD") == "1\n"
     assert git(other, "status", "--porcelain") == ""
 
@@ -386,6 +396,7 @@ def test_what_tools_left_in_a_project_survives_a_render_over_it(
     for name, content in own.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_bytes(content)
+    commit_all(project)
     before = contents(project)
     done = cookiecutter("--no-input", "--overwrite-if-exists", template=littered)
     assert done.returncode == 0, done.stderr
@@ -402,11 +413,43 @@ def test_render_over_a_project_keeps_its_own_files_and_secrets(
     cookiecutter("--no-input")
     own = tmp_path / "my_service/durable/mail/own.py"
     own.write_text("mine = True\n", encoding="utf-8")
+    commit_all(tmp_path / "my_service")
     before = contents(tmp_path)
     done = cookiecutter("--no-input", "--overwrite-if-exists")
     assert done.returncode == 0
     assert contents(tmp_path) == before
-    assert git(tmp_path / "my_service", "rev-list", "--count", "HEAD") == "1\n"
+    assert git(tmp_path / "my_service", "rev-list", "--count", "HEAD") == "2\n"
+
+
+def test_render_over_a_project_keeps_what_its_team_added_where_a_part_was_left_out(
+    cookiecutter: Cookiecutter, tmp_path: Path
+) -> None:
+    cookiecutter("--no-input")
+    project = tmp_path / "my_service"
+    for name in (".gitlab-ci.yml", "deploy/terraform/main.tf", "deploy/systemd/own.service"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("mine", encoding="utf-8")
+    (project / "durable/tests").mkdir()
+    (project / "durable/tests/test_own.py").write_text("mine", encoding="utf-8")
+    commit_all(project)
+    before = contents(project)
+    done = cookiecutter("--no-input", "--overwrite-if-exists")
+    assert done.returncode == 0, done.stderr
+    assert contents(project) == before
+
+
+@pytest.mark.parametrize("name", ["README.md", "own.md"], ids=["changed", "new"])
+def test_render_over_uncommitted_work_is_refused_before_anything_is_written(
+    cookiecutter: Cookiecutter, tmp_path: Path, name: str
+) -> None:
+    cookiecutter("--no-input")
+    (tmp_path / "my_service" / name).write_text("mine", encoding="utf-8")
+    before = contents(tmp_path)
+    done = cookiecutter("--no-input", "--overwrite-if-exists", "ci=none")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "1 uncommitted changes: commit or stash them" in done.stderr
+    assert contents(tmp_path) == before
 
 
 def test_update_brings_the_templates_changes_and_keeps_the_secrets(
