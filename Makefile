@@ -28,7 +28,7 @@ help: ## Show this list
 
 install: .venv/installed ## Install what is missing into .venv
 
-demo: .venv/installed ## Render a project, start it, and deliver a mail (ONCE=1: then stop)
+demo: .venv/demo ## Render a project, start it, and deliver a mail (ONCE=1: then stop)
 	@$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 
 test: lint test-unrendered test-template ## Run all checks and tests, as in CI (ARGS="-k mail")
@@ -96,16 +96,25 @@ record-migrations: ## Record the migrations of a release; from then on they must
 clean: ## Remove environments and caches
 	rm -rf .venv .tools .cache
 
-.venv/installed: pyproject.toml $(PROJECT)/pyproject.toml scripts/requirements.py
+.venv/installed: pyproject.toml $(PROJECT)/pyproject.toml scripts/requirements.py .venv/created
+	@$(PYTHON) scripts/requirements.py > .venv/requirements.txt && \
+		$(UV) pip install --python $(BIN)/python --requirements .venv/requirements.txt
+	@touch $@ .venv/demo
+
+# `make demo` needs neither the tools nor the project's packages, which the demo installs for itself.
+.venv/demo: pyproject.toml .venv/created
+	@$(UV) pip install --python $(BIN)/python --group demo
+	@touch $@
+
+UV = $$(uv --version > /dev/null 2>&1 && echo uv || echo .tools/bin/uv)
+
+.venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
 		echo "Python 3.11 or newer is needed, and $(PYTHON) reports:" \
 			"$$($(PYTHON) --version 2>&1): use another: make $(MAKECMDGOALS) PYTHON=python3.13"; \
 		exit 1; } >&2
 	@uv --version > /dev/null 2>&1 || $(MAKE) --no-print-directory .tools/bin/uv
-	@uv --version > /dev/null 2>&1 && uv=uv || uv=.tools/bin/uv; \
-		$$uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv && \
-		$(PYTHON) scripts/requirements.py > .venv/requirements.txt && \
-		$$uv pip install --python $(BIN)/python --requirements .venv/requirements.txt
+	@$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
 	@touch $@
 
 # Debian's Python has no venv without the package python3-venv; pip works without it.

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 RECIPIENT = "demo@example.com"
 DELIVERED = "Queued, then delivered"
+GROUPS = "GROUPS=--no-dev --group local"  # a demo needs no tools of tests and checks
 
 READY_WITHIN = 90.0  # seconds; a slow machine compiles every module first
 STOPPED_WITHIN = 20.0  # seconds; `make dev` kills after 10, Redis is given 5 more
@@ -127,7 +128,7 @@ def demo(folder: Path, mailbox: Mailbox, *, once: bool) -> None:
     with steps.step("Rendering with the default answers", "Rendered"):
         project = render(folder, environment)
     with steps.step("Installing: make install", "Installed"):
-        run(["make", "install", f"PYTHON={sys.executable}"], project, environment)
+        run(["make", "install", f"PYTHON={sys.executable}", GROUPS], project, environment)
     with steps.step("Migrating: make migrate", "Migrated"):
         run(["make", "migrate"], project, environment)
     password = secrets.token_urlsafe(12)

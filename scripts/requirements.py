@@ -9,13 +9,13 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 
 
 def requirements(pyproject: Path) -> list[str]:
-    """Return the dependencies of a project and of all its groups.
+    """Return the dependencies of a project and of all its groups, some of which include another.
 
     To TOML, a condition of the template is a comment, so nothing is left out.
     """
     content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    groups = content.get("dependency-groups", {}).values()
-    return [*content["project"].get("dependencies", []), *chain.from_iterable(groups)]
+    lines = chain.from_iterable(content.get("dependency-groups", {}).values())
+    return [*content["project"].get("dependencies", []), *(x for x in lines if isinstance(x, str))]
 
 
 if __name__ == "__main__":

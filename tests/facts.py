@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -121,7 +122,8 @@ def dependencies(text: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return the distributions that a pyproject.toml names: for production, and all."""
     content = tomllib.loads(text)
     production = {distribution(line) for line in content["project"]["dependencies"]}
-    development = {distribution(line) for line in content["dependency-groups"]["dev"]}
+    groups = chain.from_iterable(content["dependency-groups"].values())
+    development = {distribution(line) for line in groups if isinstance(line, str)}
     return frozenset(production), frozenset(production | development)
 
 
