@@ -44,12 +44,12 @@ def dump_json(where: str, value: Any, encoder: type[json.JSONEncoder] | None = N
         raise TypeError(f"{where}: {error}: pass ids, texts and numbers") from None
     except UnicodeEncodeError:
         raise ValueError(
-            f"{where}: a text holds half of a surrogate pair: clean it first"
+            f"{where}: a text holds half of a surrogate pair: pass it through clean_text first"
         ) from None
     except ValueError as error:
         raise ValueError(f"{where}: {error}: pass None or a text instead") from None
     if NUL_IN_JSON.search(text):
-        raise ValueError(f"{where}: a text holds NUL (\\x00): clean it first")
+        raise ValueError(f"{where}: a text holds NUL (\\x00): pass it through clean_text first")
     return text
 
 

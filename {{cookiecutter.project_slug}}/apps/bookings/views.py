@@ -95,7 +95,9 @@ def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
     """Cancel a booking, as its customer or as the owner of its calendar."""
     found = get_object_or_404(visible_to(request), pk=pk)
     if services.cancel(found):
-        messages.success(request, "The booking is canceled. Customer and owner get an email.")
+        messages.success(
+            request, "The booking is canceled. The customer and the owner get an email."
+        )
     else:
         messages.error(request, "This booking is already canceled, or its slot has started.")
     return redirect(found)

@@ -108,7 +108,7 @@ def cancel(request: UserRequest, model: type[Job], pk: UUID) -> HttpResponse:
     if services.cancel(job):
         messages.success(request, "Canceled.")
     else:
-        messages.info(request, "It has already ended.")
+        messages.info(request, "This job has already ended.")
     return redirect(job)
 
 

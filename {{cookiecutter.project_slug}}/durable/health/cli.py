@@ -51,9 +51,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--name", default="", help="check one process (default: all on this machine)"
     )
-    parser.add_argument(
-        "--alive", action="store_true", help="pass a process that beats, whatever it reports"
-    )
+    parser.add_argument("--alive", action="store_true", help="check only the age of the heartbeat")
     parser.add_argument(
         "--timeout",
         type=float,

@@ -170,7 +170,7 @@ def publish_on_commit(emails: Sequence[Email]) -> None:
 def new_email(template: str, to: str, context: Mapping[str, Any] | None, key: str | None) -> Email:
     """Return a new row, not inserted yet; see `send_email`."""
     if key == "":
-        raise ValueError('key: "" names no mail: leave it out for a mail without a key')
+        raise ValueError('key: "" is empty: leave it out for a mail without a key')
     if key is not None:
         validate_column("key", key, Email, "key")
     return Email(

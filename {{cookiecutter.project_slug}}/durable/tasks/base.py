@@ -198,7 +198,7 @@ class Task(DjangoTask):
             TypeError: the running task has a row. The other task would get its id, and no row.
         """
         if has_row(self.request):
-            raise TypeError(f"{self.name}: a durable task is not replaced: chain the tasks instead")
+            raise TypeError(f"{self.name}: a durable task cannot be replaced: use a chain")
         return super().replace(sig)
 
     def report_progress(
@@ -266,7 +266,7 @@ class DurableTask(Task):
 
     def replace(self, sig: Any) -> Any:
         """Refuse: see `Task.replace`."""
-        raise TypeError(f"{self.name}: a durable task is not replaced: chain the tasks instead")
+        raise TypeError(f"{self.name}: a durable task cannot be replaced: use a chain")
 
 
 def is_retry_of_row(task: Task, options: dict[str, Any]) -> bool:

@@ -198,7 +198,7 @@ def test_a_durable_task_that_is_replaced_fails(worker):
 
     wait_until(has_status(result, "failed"))
 
-    assert "a durable task is not replaced" in FailedTask.objects.get(pk=result.id).last_error
+    assert "a durable task cannot be replaced" in FailedTask.objects.get(pk=result.id).last_error
 
 
 def test_the_links_of_a_rejected_plain_task_are_stored(worker):
