@@ -49,7 +49,7 @@ def counted(task: Any) -> int:
 
 
 def record_release(name: str, request: Any) -> None:
-    """Record that a worker stops in good order, so that the next delivery is no crash."""
+    """Record that a worker shuts down cleanly, so that the next delivery is no crash."""
     CrashCount.objects.update_or_create(
         task_id=row_id(request.id),
         defaults={"released": True},
