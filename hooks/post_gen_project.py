@@ -17,7 +17,6 @@ AUTHOR_EMAIL = "{{ cookiecutter.author_email }}"
 
 PROVIDER = "{{ cookiecutter.email_provider }}"
 DEPLOYMENT = "{{ cookiecutter.deployment }}"
-CI = "{{ cookiecutter.ci }}"
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 LITTER = ANSWERS["_left_by_tools"]
 

@@ -233,7 +233,7 @@ def uncommitted() -> str:
         return f"git cannot list uncommitted changes in {Path.cwd()}: {error}"
     changes = len(done.stdout.splitlines())
     advice = "commit or stash them, since a render over them would lose them"
-    return f"{Path.cwd()} has {changes} uncommitted changes: {advice}" if changes else ""
+    return f"{Path.cwd()}: {changes} files are not committed: {advice}" if changes else ""
 
 
 def too_old() -> str:

@@ -448,7 +448,7 @@ def test_render_over_uncommitted_work_is_refused_before_anything_is_written(
     done = cookiecutter("--no-input", "--overwrite-if-exists", "ci=none")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "1 uncommitted changes: commit or stash them" in done.stderr
+    assert "1 files are not committed: commit or stash them" in done.stderr
     assert contents(tmp_path) == before
 
 

@@ -14,10 +14,9 @@ if __name__ == "__main__":
 
     if sys.argv[1:2] == ["test"]:
         # Django's runner would find no test: the suite is written for pytest.
-        import pytest
-
         os.chdir(Path(__file__).resolve().parent)
-        sys.exit(pytest.main(["--pyargs", *sys.argv[2:]]))
+        command = [sys.executable, "-m", "pytest", "--pyargs", *sys.argv[2:]]
+        os.execv(sys.executable, command)  # noqa: S606 - the same Python
 
     from django.core.management import execute_from_command_line
 
