@@ -222,7 +222,7 @@ def missing_dependencies(tree: Tree) -> Iterator[str]:
         is_test = (
             path.startswith(("config/dev/", "durable/testing/", "tests/"))
             or "/tests/" in path
-            or path in {"conftest.py", "manage.py"}  # `manage.py test` runs pytest
+            or path == "conftest.py"
         )
         allowed = every if is_test else production
         named = set(imports(text))
