@@ -108,6 +108,19 @@ def slug_faults(answer: str) -> Iterator[str]:
         yield "is a device name on Windows and cannot be a folder there; choose another name"
     if answer.startswith("pg_"):
         yield "begins with pg_, which PostgreSQL reserves for its own users; choose another name"
+    if ANSWERS["deployment"] == "kubernetes" and (other := namesake(answer)):
+        yield f"and {other}, which lies beside it, get the same names in Kubernetes; choose another name"
+
+
+def namesake(slug: str) -> str:
+    """Return the project beside this one whose name differs by _ and - only; Kubernetes knows no _."""
+    names = (path.parent.name for path in Path.cwd().parent.glob("*/manage.py"))
+    return next((name for name in names if name != slug and dns(name) == dns(slug)), "")
+
+
+def dns(slug: str) -> str:
+    """Return the name that a project has in Kubernetes."""
+    return slug.replace("_", "-")
 
 
 def domain_faults(answer: str) -> Iterator[str]:

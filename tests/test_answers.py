@@ -159,6 +159,18 @@ def test_all_bad_answers_are_named_at_once(cookiecutter: Cookiecutter, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
+def test_two_projects_with_the_same_names_in_kubernetes_are_refused(
+    cookiecutter: Cookiecutter, tmp_path: Path
+) -> None:
+    cookiecutter("--no-input", "project_slug=a-b")
+
+    done = cookiecutter("--no-input", "project_slug=a_b", "deployment=kubernetes")
+    assert done.returncode == 1
+    assert "a-b, which lies beside it" in complaints(done.stderr)["project_slug"]
+    assert not (tmp_path / "a_b").exists()
+    assert cookiecutter("--no-input", "project_slug=a_b").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("question", "answer", "hint"),
     [
