@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from celery import current_app
 from django.core.cache import cache
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
@@ -15,8 +16,9 @@ from durable.testing.workers import wait_until
 
 
 @pytest.fixture(autouse=True)
-def _no_heartbeat_yet():
+def _no_heartbeat_and_no_messages_yet():
     cache.delete(status.HEARTBEAT_KEY)
+    current_app.control.purge()
 
 
 @pytest.mark.django_db
