@@ -25,13 +25,18 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 15.0,  # seconds
         "options": {"expire_seconds": 3600},
     },
-    # A lost message delays a mail or a durable task by this much at most. Beat runs these two itself.
+    # A lost message delays a mail or a durable task by this much at most. Beat runs these three itself.
     "requeue stuck emails": {
         "task": "mail.requeue_stuck_emails",
         "schedule": 60.0,  # seconds
     },
     "requeue stuck runs": {
         "task": "tasks.requeue_stuck_runs",
+        "schedule": 60.0,  # seconds
+    },
+    # A worker that missed the pause or the return of a queue follows within this time.
+    "sync paused queues": {
+        "task": "tasks.sync_paused_queues",
         "schedule": 60.0,  # seconds
     },
     "purge old runs": {

@@ -47,6 +47,10 @@ class Conf:
     TASK_RETENTION = Setting(timedelta(days=7))  # done tasks: long enough to look back a week
     FAILED_TASK_RETENTION = Setting(timedelta(days=90))  # failed tasks: a quarter to replay them
 
+    # The console and the home page report a queue whose oldest row waits longer. A sweep publishes a
+    # lost message within a minute, so five mean that workers are missing or too few.
+    QUEUE_MAX_WAIT = Setting(timedelta(minutes=5))
+
     # Longer than the slowest delivery that can succeed; the service derives it from its limits.
     EMAIL_LEASE = Setting(timedelta(seconds=60))
     EMAIL_MAX_ATTEMPTS = Setting(50)  # with the delays below, five hours on average

@@ -45,6 +45,11 @@ class LeasedQuerySet(models.QuerySet[Row]):
         orphaned = Q(status=self.model.CLAIMED, lease_until__lt=Now())
         return self.filter(queued | orphaned)
 
+    def waiting(self) -> Self:
+        """Rows that are due, and that no worker has claimed; the longest waiting first."""
+        due = self.filter(status=self.model.QUEUED, next_attempt_at__lte=Now())
+        return due.order_by("next_attempt_at")
+
     def without_message(self, messages: int) -> Self:
         """The oldest of these rows, as many as lack a message if each message is for one of them.
 
@@ -66,7 +71,11 @@ class LeasedQuerySet(models.QuerySet[Row]):
             the row with your `lease_token`; None if it is not due or another worker holds it.
         """
         model = self.model
-        held = {"lease_token": uuid.uuid4(), "lease_until": FromNow(lease)}
+        held = {
+            "lease_token": uuid.uuid4(),
+            "lease_until": FromNow(lease),
+            "started_at": FromNow(),
+        }
         parts, parameters = assignments(model, {"status": model.CLAIMED, **held, **values})
         (key,), of_key = assignments(model, {"id": pk})
         now, _later = CLOCKS[connection.vendor]
@@ -93,6 +102,9 @@ class LeasedRow(models.Model):
     lease_until = models.DateTimeField(null=True, editable=False)
     next_attempt_at = models.DateTimeField(db_default=Now())
     queued_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the last attempt started."
+    )
 
     objects: ClassVar[Any] = LeasedQuerySet.as_manager()
 

@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "durable.mail",
     "apps.notifications",
     "apps.pages",
+    "durable.console",  # after apps.pages, which has its base template
     # % if cookiecutter.use_examples
     "apps.bookings",
     "apps.contact",

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from celery import current_app
 from django.core.cache import cache
 from django.db import connection
 from django.db.models import F
@@ -12,13 +11,11 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from redis.exceptions import RedisError
 
-from durable.broker import queues
+from durable.broker import queues as broker_queues
 from durable.broker.circuit import circuit
 from durable.conf import conf
-from durable.health import readiness
+from durable.health import queues, readiness
 from durable.tasks.tasks import HEARTBEAT_KEY, heartbeat
-
-INSPECT_TIMEOUT = 1  # seconds; each worker answers within milliseconds
 
 
 @dataclass(frozen=True)
@@ -46,28 +43,23 @@ def check_database() -> str:
 def check_broker() -> str:
     """Return how many messages wait in each queue, if the broker accepts writes."""
     with circuit.guard():  # while Redis hangs, the page waits for it once
-        lengths = queues.check_broker()
+        lengths = broker_queues.check_broker()
     return "Waiting messages: " + ", ".join(f"{name} {n}" for name, n in lengths.items()) + "."
 
 
 def check_queues() -> str:
-    """Return that each queue with messages has a worker.
+    """Return that work waits in no queue for long, and that each queue with messages has a worker.
 
     Raises:
-        LookupError: messages wait in a queue, and no running worker consumes it.
+        LookupError: what is wrong with some queues.
     """
     with circuit.guard():
-        waiting = {name for name, length in queues.queue_lengths().items() if length}
-        if not waiting:
-            return "No messages wait."
-        workers = current_app.control.inspect(timeout=INSPECT_TIMEOUT).active_queues() or {}
-    consumed = {queue["name"] for found in workers.values() for queue in found}
-    if unserved := sorted(waiting - consumed):
-        raise LookupError(
-            f"No worker consumes {', '.join(unserved)}, where messages wait. Start a worker for it"
-            " (`make dev` starts those of the Procfile)."
-        )
-    return "Each queue with messages has a worker."
+        lengths = broker_queues.queue_lengths()
+        consumers = queues.consumers_of(queues.ask_workers()) if any(lengths.values()) else None
+    states = queues.read_queues(lengths, consumers)
+    if problems := [state.problem for state in states if state.problem]:
+        raise LookupError(" ".join(problems))
+    return "Each queue with messages has a worker." if consumers else "No messages wait."
 
 
 def check_cache() -> str:

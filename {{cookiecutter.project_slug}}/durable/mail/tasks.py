@@ -15,6 +15,7 @@ from durable.mail.models import Email
 from durable.requeue import publish_all, purge, requeue
 from durable.tasks.base import Task
 from durable.tasks.enqueue import queue_for
+from durable.tasks.pausing import paused_queues
 
 logger = structlog.get_logger(__name__)
 
@@ -58,7 +59,8 @@ def deliver_batch(email_ids: list[str]) -> None:
 @shared_task(base=Task, name="mail.requeue_stuck_emails", autoretry_for=(), runs_in_beat=True)
 def requeue_stuck_emails() -> int:
     """Publish due mails that no worker has: their message was lost, or never sent."""
-    return requeue({queue_for(deliver_email.name): Email.objects.due().only("pk")}, publish)
+    queues = {queue_for(deliver_email.name)} - paused_queues()
+    return requeue({queue: Email.objects.due().only("pk") for queue in queues}, publish)
 
 
 def publish(email: Email | str, producer: Any) -> None:

@@ -1,4 +1,4 @@
-"""The engine's rows: runs of tasks, crash counts of plain tasks, and the leading Beat."""
+"""The engine's rows: runs of tasks, crash counts of plain tasks, the leading Beat, and paused queues."""
 
 from __future__ import annotations
 
@@ -80,6 +80,12 @@ class TaskRun(LeasedRow):
         indexes = [
             *LeasedRow.due_indexes("taskrun", "running"),
             models.Index(fields=["status", "-finished_at"], name="taskrun_by_status"),
+            models.Index(fields=["-queued_at"], name="taskrun_by_age"),
+            models.Index(
+                fields=["correlation_id"],
+                name="taskrun_by_correlation_id",
+                condition=~Q(correlation_id=""),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -185,3 +191,18 @@ class BeatLeader(models.Model):
 
     def __str__(self) -> str:
         return self.holder or "no leader"
+
+
+class PausedQueue(models.Model):
+    """A queue from which no worker takes messages; publishing goes on."""
+
+    queue = models.CharField(max_length=100)
+    paused_by = models.CharField(max_length=255)
+    paused_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        # Not with the field, for which PostgreSQL would get a second index for LIKE.
+        constraints = [models.UniqueConstraint(fields=["queue"], name="paused_queue_by_name")]
+
+    def __str__(self) -> str:
+        return f"{self.queue}, paused by {self.paused_by}"

@@ -18,6 +18,7 @@
 
 import socket
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import structlog
@@ -36,7 +37,7 @@ from durable.broker.queues import check_writes
 from durable.conf import conf
 from durable.db import close_connections, retry_until_written
 from durable.errors import TRANSIENT_ERRORS
-from durable.tasks import crashes
+from durable.tasks import crashes, pausing
 from durable.tasks.base import FIRST_FAILED_AT
 from durable.tasks.enqueue import HEADER, cancel, has_row, publish_or_log, queue_of, row_id
 from durable.tasks.execute import claimed_run, lease_of, mark_done
@@ -236,6 +237,13 @@ def on_worker_start(*, sender: str, **signal: Any) -> None:
     disable_circuit_breaker()
     set_worker_broker_timeouts(signal["conf"])
     heartbeat.start("worker", sender)
+    import_module("durable.tasks.panel")  # only a worker has loaded Celery's part of it
+
+
+@signals.worker_ready.connect
+def on_worker_ready(*, sender: Any, **_: Any) -> None:
+    """Stop consuming from paused queues, before the worker receives its first message."""
+    pausing.sync(sender)
 
 
 @signals.beat_init.connect

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from durable.conf import conf
 from durable.requeue import purge, requeue
-from durable.tasks import enqueue
+from durable.tasks import enqueue, pausing
 from durable.tasks.base import Task
 from durable.tasks.models import CrashCount, TaskRun
 
@@ -34,8 +34,17 @@ def heartbeat() -> None:
 def requeue_stuck_runs() -> int:
     """Publish due durable tasks that no worker has: their message was lost, or never sent."""
     due = TaskRun.objects.due().only("name", "queue", "options")
-    queues = due.values_list("queue", flat=True).distinct()
+    queues = set(due.values_list("queue", flat=True).distinct()) - pausing.paused_queues()
     return requeue({queue: due.filter(queue=queue) for queue in queues}, enqueue.publish)
+
+
+@shared_task(base=Task, name="tasks.sync_paused_queues", autoretry_for=(), runs_in_beat=True)
+def sync_paused_queues() -> int:
+    """Let workers that missed a change of the paused queues read them; return how many there are."""
+    # First, so that no worker waits for a database that is away.
+    paused = len(pausing.paused_queues())
+    pausing.notify_workers()
+    return paused
 
 
 @shared_task(base=Task, name="tasks.purge_old_runs")

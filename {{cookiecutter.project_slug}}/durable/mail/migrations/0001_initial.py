@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
                 ('lease_until', models.DateTimeField(editable=False, null=True)),
                 ('next_attempt_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('queued_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('started_at', models.DateTimeField(editable=False, help_text='When the last attempt started.', null=True)),
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('key', models.CharField(blank=True, help_text="The caller's name for the mail.", max_length=255, null=True)),
                 ('template', models.CharField(max_length=100)),

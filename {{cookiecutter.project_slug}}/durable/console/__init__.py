@@ -1,0 +1,1 @@
+"""The console: staff see all work and steer it."""

@@ -1,0 +1,45 @@
+"""What people did in the console."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+
+class AuditEntry(models.Model):
+    """One action in the console; its row is written in the transaction of the action."""
+
+    class Action(models.TextChoices):
+        PAUSE = "pause"
+        RESUME = "resume"
+        REPLAY = "replay"
+        CANCEL = "cancel"
+        RUN = "run", "run now"
+        DISCARD = "discard"
+        RESEND = "resend", "send again"
+
+    at = models.DateTimeField(db_default=Now())
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    user_text = models.CharField(max_length=255, help_text="Stays when the account is deleted.")
+    action = models.CharField(max_length=20, choices=Action)
+    kind = models.CharField(max_length=20, help_text="Of the target: queue, task or mail.")
+    target = models.CharField(max_length=255, blank=True, help_text="Its id or name, if one.")
+    count = models.PositiveIntegerField(default=1, help_text="Rows that were changed.")
+    detail = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions: ClassVar[tuple[str, ...]] = ()
+        permissions = [
+            ("view_console", "Can see the console"),
+            ("pause_queues", "Can pause and resume queues"),
+            ("replay_work", "Can replay tasks and send mails again"),
+            ("cancel_work", "Can cancel waiting work"),
+            ("run_work", "Can run scheduled work now"),
+            ("discard_work", "Can discard failed tasks"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_text}: {self.action} {self.count} {self.kind}"

@@ -1,0 +1,112 @@
+"""The numbers of the first page. Each query reads a bounded number of rows, which an index finds."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.cache import cache
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from durable.broker.circuit import circuit
+from durable.broker.queues import queue_lengths
+from durable.console import chart, periodic
+from durable.console.finished import Speed, finished_tasks, read_mails, speeds
+from durable.errors import BROKER_ERRORS
+from durable.health.queues import QueueState, ask_workers, consumers_of, read_queues
+from durable.tasks.models import TaskRun
+
+WORKERS_KEY = "console:workers"
+WORKERS_AGE = 5  # seconds: asking takes one, and several people may look
+MAX_RUNNING = 10_000  # rows that are counted
+
+
+@dataclass(frozen=True)
+class QueueRow:
+    """One line of the table of queues."""
+
+    state: QueueState
+    speed: Speed
+    running: int
+
+    @property
+    def sparkline(self) -> str:
+        return chart.sparkline(self.speed)
+
+
+def read_broker() -> tuple[dict[str, int] | None, dict[str, Any] | None]:
+    """Return the messages of each queue and what the workers answer; both None if Redis is away."""
+    try:
+        with circuit.guard():
+            return queue_lengths(), known_workers()
+    except BROKER_ERRORS:
+        return None, None
+
+
+def known_workers() -> dict[str, Any]:
+    """Return what the workers answered, at most WORKERS_AGE ago."""
+    workers: dict[str, Any] | None = cache.get(WORKERS_KEY)
+    if workers is None:
+        workers = ask_workers()
+        cache.set(WORKERS_KEY, workers, WORKERS_AGE)
+    return workers
+
+
+def forget_workers() -> None:
+    """Ask the workers the next time: a queue was paused or resumed."""
+    try:
+        cache.delete(WORKERS_KEY)
+    except RedisError:  # then the page does without the workers
+        return
+
+
+def running_by_queue() -> dict[str, int]:
+    """Return how many durable tasks run, by queue."""
+    running = TaskRun.objects.filter(status=TaskRun.Status.RUNNING).order_by("lease_until")
+    counts: dict[str, int] = {}
+    for queue in running.values_list("queue", flat=True)[:MAX_RUNNING]:
+        counts[queue] = counts.get(queue, 0) + 1
+    return counts
+
+
+def describe_workers(workers: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the workers by name, with times for people."""
+    return [
+        {
+            "name": name,
+            **status,
+            "idle": max(status["processes"] - len(status["runs"]), 0),
+            "runs": [{**run, "since": as_time(run["since"])} for run in status["runs"]],
+        }
+        for name, status in sorted(workers.items())
+        if "processes" in status  # else the worker answered with an error
+    ]
+
+
+def as_time(seconds: float | None) -> datetime | None:
+    """Return a time from the seconds of a worker's clock."""
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def read() -> dict[str, Any]:
+    """Return the variables of the page."""
+    messages, workers = read_broker()
+    tasks, mails = list(finished_tasks()), read_mails()
+    total, of_queues = speeds([*tasks, *mails.finished])
+    running = running_by_queue()
+    states = read_queues(messages, None if workers is None else consumers_of(workers))
+    return {
+        "redis_is_away": messages is None,
+        "queues": [
+            QueueRow(state, of_queues.get(state.name, Speed()), running.get(state.name, 0))
+            for state in states
+        ],
+        "problems": [state.problem for state in states if state.problem],
+        "workers": describe_workers(workers or {}),
+        "leader": periodic.leader(),
+        "entries": periodic.entries(tasks),
+        "mails": sorted(mails.statuses.items()),
+        "mails_cut": mails.cut,
+        "chart": chart.draw(total, timezone.localtime()),
+        "now": timezone.now(),
+    }

@@ -1,0 +1,24 @@
+"""URLs of the console."""
+
+from django.urls import path
+
+from durable.console import views, work
+from durable.console.kinds import MAILS, TASKS
+
+app_name = "console"
+urlpatterns = [
+    path("", views.index, name="overview"),
+    path("content/", views.content, name="overview_content"),
+    path("queues/<str:queue>/pause/", views.pause, name="pause"),
+    path("queues/<str:queue>/resume/", views.resume, name="resume"),
+    path("audit/", views.audit, name="audit"),
+]
+for kind in (TASKS, MAILS):
+    of = {"kind": kind}
+    urlpatterns += [
+        path(f"{kind.plural}/", work.index, of, name=kind.plural),
+        path(f"{kind.plural}/bulk/", work.bulk, of, name=f"{kind.plural}_bulk"),
+        path(f"{kind.plural}/<uuid:pk>/", work.detail, of, name=kind.name),
+        path(f"{kind.plural}/<uuid:pk>/<slug:action>/", work.act, of, name=f"{kind.name}_action"),
+    ]
+urlpatterns.append(path("<path:rest>/", views.missing))
