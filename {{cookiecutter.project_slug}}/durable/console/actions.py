@@ -48,6 +48,7 @@ class Action:
         states: of the rows that it can change.
         apply: does it to the rows with some keys, in the caller's transaction.
         destructive: whether it cannot be undone.
+        repeats: whether it makes a copy of the row, and so is done once.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Action:
     states: frozenset[str]
     apply: Callable[[Sequence[UUID]], Result]
     destructive: bool = False
+    repeats: bool = False
 
 
 def perform(user: Any, kind: str, action: Action, pks: Sequence[UUID], detail: str = "") -> Result:
@@ -147,6 +149,7 @@ TASK_ACTIONS = (
         "replay_work",
         frozenset({"failed", "canceled"}),
         replay_tasks,
+        repeats=True,
     ),
     Action(
         "run", "Run now", "due now", "run_work", frozenset({"scheduled", "retrying"}), run_tasks
@@ -170,7 +173,15 @@ TASK_ACTIONS = (
     ),
 )
 MAIL_ACTIONS = (
-    Action("resend", "Send again", "queued again", "replay_work", FINISHED_MAILS, resend_mails),
+    Action(
+        "resend",
+        "Send again",
+        "queued again",
+        "replay_work",
+        FINISHED_MAILS,
+        resend_mails,
+        repeats=True,
+    ),
     Action("run", "Send now", "due now", "run_work", frozenset({"retrying"}), run_mails),
     Action(
         "cancel",

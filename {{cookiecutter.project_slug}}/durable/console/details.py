@@ -25,11 +25,13 @@ class Event:
 
 def of_task(run: TaskRun, state: str) -> dict[str, Any]:
     """Return the variables of a task's page."""
+    replay = TaskRun.objects.filter(replay_of=run).only("pk").first()
     return {
+        "repeated": bool(replay),
         "events": sorted(task_events(run, state), key=lambda event: event.at),
         "arguments": json.dumps(run.shown_arguments, indent=2, ensure_ascii=False),
         "followers": followers(run.options),
-        "replay": TaskRun.objects.filter(replay_of=run).only("pk").first(),
+        "replay": replay,
     }
 
 
@@ -74,8 +76,10 @@ def of_mail(email: Email) -> dict[str, Any]:
         )
         for event in reversed(newest)
     ]
+    copies = list(Email.objects.filter(resend_of=email).only("pk")[:MAX_LINKS])
     return {
+        "repeated": bool(copies),
         "events": [Event(email.queued_at, "queued"), *happened],
         "related": email.related if email.related_type_id else None,
-        "copies": Email.objects.filter(resend_of=email).only("pk")[:MAX_LINKS],
+        "copies": copies,
     }

@@ -86,7 +86,7 @@ def percentiles(seconds: Sequence[float]) -> str:
     found = (
         ordered[min(int(len(ordered) * share), len(ordered) - 1)] for share in (0.5, 0.95, 0.99)
     )
-    return f"{' / '.join(f'{value:.3g}' if value < 1 else f'{value:.1f}' for value in found)} s"
+    return f"{' / '.join(f'{value:.2f}' if value < 1 else f'{value:.1f}' for value in found)} s"
 
 
 def finished_tasks() -> Iterator[Finished]:

@@ -1,7 +1,8 @@
 """The numbers of the first page. Each query reads a bounded number of rows, which an index finds."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import timedelta
+from time import time
 from typing import Any
 
 from django.core.cache import cache
@@ -13,7 +14,7 @@ from durable.broker.queues import queue_lengths
 from durable.console import chart, periodic
 from durable.console.finished import Speed, finished_tasks, read_mails, speeds
 from durable.errors import BROKER_ERRORS
-from durable.health.queues import QueueState, ask_workers, consumers_of, read_queues
+from durable.health.queues import QueueState, ask_workers, consumers_of, in_words, read_queues
 from durable.tasks.models import TaskRun
 
 WORKERS_KEY = "console:workers"
@@ -70,22 +71,22 @@ def running_by_queue() -> dict[str, int]:
 
 
 def describe_workers(workers: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the workers by name, with times for people."""
+    """Return the workers by name, with lengths of time for people."""
     return [
         {
             "name": name,
             **status,
             "idle": max(status["processes"] - len(status["runs"]), 0),
-            "runs": [{**run, "since": as_time(run["since"])} for run in status["runs"]],
+            "runs": [{**run, "length": length_since(run["since"])} for run in status["runs"]],
         }
         for name, status in sorted(workers.items())
         if "processes" in status  # else the worker answered with an error
     ]
 
 
-def as_time(seconds: float | None) -> datetime | None:
-    """Return a time from the seconds of a worker's clock."""
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+def length_since(seconds: float | None) -> str:
+    """Return how long ago a time by a worker's clock is, in words."""
+    return in_words(timedelta(seconds=max(time() - seconds, 0))) if seconds else ""
 
 
 def read() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models.functions import Now
@@ -13,6 +13,7 @@ from django_celery_results.models import TaskResult
 from durable.beat.entries import find_problem, schedule_of
 from durable.beat.rows import Rows
 from durable.console.finished import Finished
+from durable.health.queues import in_words
 from durable.tasks.models import BeatLeader
 
 MAX_ENTRIES = 200
@@ -27,6 +28,12 @@ class Entry:
     outcome: str
     outcome_at: datetime | None
     problem: str
+
+    @property
+    def due(self) -> str:
+        """When the next run is, in words."""
+        length = self.next_run - timezone.now() if self.next_run else timedelta(0)
+        return f"in {in_words(length)}" if length > timedelta(seconds=1) else "now"
 
 
 def leader() -> str:

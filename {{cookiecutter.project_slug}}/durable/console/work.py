@@ -45,7 +45,7 @@ def index(request: HttpRequest, kind: Kind) -> HttpResponse:
         "next": number + 1 if len(found) > PER_PAGE and number < MAX_PAGES else 0,
         "cut": cut,
         "window": WINDOW,
-        "filtered": any(form.cleaned_data.values()),
+        "filtered": any(value for name, value in form.cleaned_data.items() if name != "state"),
         "max_bulk": MAX_BULK,
         "actions": kind.actions_for(request.user, form.cleaned_data["state"]),
     }
@@ -80,13 +80,13 @@ def detail(request: HttpRequest, kind: Kind, pk: UUID) -> HttpResponse:
     """Show one row."""
     row = kind.get(pk)
     state = kind.state_of(row, timezone.now())
-    context = {
-        "kind": kind,
-        "row": row,
-        "state": state,
-        "actions": kind.actions_for(request.user, state),
-        **(details.of_task(row, state) if kind.name == "task" else details.of_mail(row)),
-    }
+    shown = details.of_task(row, state) if kind.name == "task" else details.of_mail(row)
+    actions = [
+        action
+        for action in kind.actions_for(request.user, state)
+        if not (action.repeats and shown["repeated"])
+    ]
+    context = {"kind": kind, "row": row, "state": state, "actions": actions, **shown}
     return render(request, f"console/{kind.name}.html", context)
 
 

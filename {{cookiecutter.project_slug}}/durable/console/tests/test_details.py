@@ -41,13 +41,14 @@ def test_a_task_shows_everything_but_secrets(viewer, task):
         assert text in page
 
 
-def test_a_task_links_to_its_replay_and_back(viewer, task):
+def test_a_task_links_to_its_replay_and_back(viewer, operator, task):
     failed = task("failed")
     replay = task(replay_of=failed)
 
     assert f'Replayed as</dt> <dd> <a href="/console/tasks/{replay.pk}/"' in page_of(
         viewer, "tasks", failed
     )
+    assert ">Replay</button>" not in page_of(operator, "tasks", failed)
     assert f'Replay of</dt> <dd> <a href="/console/tasks/{failed.pk}/"' in page_of(
         viewer, "tasks", replay
     )

@@ -136,7 +136,12 @@ def test_workers_show_what_they_run(viewer):
 
     assert "celery@one" in page
     assert "celery@two" not in page
-    for text in ("<code>tests.durable</code>, for 1", "process 42", "emails paused", "1 of 2 idle"):
+    for text in (
+        "<code>tests.durable</code>, for 1 minute",
+        "process 42",
+        "emails paused",
+        "1 of 2 idle",
+    ):
         assert text in page.replace("\xa0", " ")
 
 
