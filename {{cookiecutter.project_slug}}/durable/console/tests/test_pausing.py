@@ -4,6 +4,7 @@ import pytest
 from celery import current_app
 from django.db import DatabaseError
 
+from durable.health import queues
 from durable.mail.tasks import deliver_email, requeue_stuck_emails
 from durable.tasks import pausing
 from durable.tasks.enqueue import queue_for
@@ -18,8 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def consumed():
     """Return the queues that the worker consumes."""
-    answers = current_app.control.inspect(timeout=1).active_queues() or {}
-    return {queue["name"] for queues in answers.values() for queue in queues}
+    return queues.consumers_of(queues.ask_workers())
 
 
 def messages():
@@ -30,6 +30,8 @@ def messages():
 
 @pytest.fixture
 def paused(operator):
+    wait_until(lambda: "default" in consumed())
+    current_app.control.purge()  # what other tests have published
     operator.post("/console/queues/default/pause/")
     yield operator
     PausedQueue.objects.all().delete()
