@@ -186,18 +186,21 @@ def test_no_page_counts_or_compares_all_rows(viewer, task, mail):
     assert endless == []
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads a small table whole")
-def test_an_index_finds_the_rows_of_each_list(viewer):
-    with CaptureQueriesContext(connection) as queries:
-        viewer.get("/console/")
-        for state in states.TASK_STATES:
-            viewer.get(f"/console/tasks/?state={state}&name=tests.durable")
-        for state in states.MAIL_STATES:
-            viewer.get(f"/console/mails/?state={state}")
-        viewer.get("/console/tasks/?correlation_id=abc&state=done")
+if connection.vendor == "sqlite":  # PostgreSQL reads a small table whole
 
-    tables = ('FROM "tasks_taskrun"', 'FROM "mail_email"')
-    found = [query for query in queries.captured_queries if any(t in query["sql"] for t in tables)]
-    unindexed = [query["sql"] for query in found if "USING" not in plan_of(query)]
-    assert len(found) > 20
-    assert unindexed == []
+    def test_an_index_finds_the_rows_of_each_list(viewer):
+        with CaptureQueriesContext(connection) as queries:
+            viewer.get("/console/")
+            for state in states.TASK_STATES:
+                viewer.get(f"/console/tasks/?state={state}&name=tests.durable")
+            for state in states.MAIL_STATES:
+                viewer.get(f"/console/mails/?state={state}")
+            viewer.get("/console/tasks/?correlation_id=abc&state=done")
+
+        tables = ('FROM "tasks_taskrun"', 'FROM "mail_email"')
+        found = [
+            query for query in queries.captured_queries if any(t in query["sql"] for t in tables)
+        ]
+        unindexed = [query["sql"] for query in found if "USING" not in plan_of(query)]
+        assert len(found) > 20
+        assert unindexed == []
