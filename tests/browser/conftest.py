@@ -130,7 +130,7 @@ def postgresql() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["live", "polled"])
+@pytest.fixture(scope="session", params=[True, False], ids=["live", "polled"])
 def service(request: pytest.FixtureRequest, bake: Bake, postgresql: str) -> Iterator[Service]:
     """Render a project with or without Channels, start it as `make dev` does, and give it users."""
     live = request.param

@@ -37,7 +37,10 @@ PAGES_OF_USERS = [
     *("/orders/", "/orders/mine/"),
     *("/reports/", "/reports/new/", "/reports/imports/new/"),
 ]
-PAGES_OF_STAFF = ["/", "/invitations/"]
+PAGES_OF_STAFF = [
+    *("/", "/invitations/"),
+    *("/console/", "/console/tasks/", "/console/mails/", "/console/audit/"),
+]
 FAILING = """
 from apps.invitations.tasks import send_invitation_email
 
