@@ -1,11 +1,12 @@
 """What waits in each queue, and what is wrong with that: for the home page and the console."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from celery import current_app
+from django.db.models import Count, Min
 from django.db.models.functions import Now
 from django.utils.timesince import timesince
 
@@ -93,10 +94,10 @@ def read_queues(
         consumers: by queue; None if they are unknown.
     """
     names = {queue.name: QueueState(queue.name) for queue in current_app.conf.task_queues}
-    for name, due_at, now in waiting_rows():
+    for name, count, oldest in waiting_rows():
         state = names.setdefault(name, QueueState(name))
-        state.waiting += 1
-        state.oldest = max(state.oldest, now - due_at)
+        state.waiting += count
+        state.oldest = max(state.oldest, oldest)
     paused = {row.queue: row for row in PausedQueue.objects.all()}
     for state in names.values():
         state.paused = paused.get(state.name)
@@ -105,12 +106,16 @@ def read_queues(
     return list(names.values())
 
 
-def waiting_rows() -> list[tuple[str, datetime, datetime]]:
-    """Return the queue of each waiting row, when it became due, and the database's time."""
-    tasks = TaskRun.objects.waiting().values_list("queue", "next_attempt_at", Now())
-    mails = Email.objects.waiting().values_list("next_attempt_at", Now())
-    queue = queue_for(deliver_email.name)
-    return [*tasks[:MAX_READ], *((queue, *row) for row in mails[:MAX_READ])]
+def waiting_rows() -> Iterator[tuple[str, int, timedelta]]:
+    """Yield queues in which rows wait, how many they are, and how long the oldest has waited."""
+    tasks, mails = TaskRun.objects.waiting(), Email.objects.waiting()
+    for now in tasks.values_list(Now(), flat=True)[:1]:  # the database's, and only if rows wait
+        for queue, due in tasks.values_list("queue", "next_attempt_at")[:MAX_READ]:
+            yield queue, 1, now - due
+    for now in mails.values_list(Now(), flat=True)[:1]:
+        found = mails[:MAX_READ].aggregate(count=Count("pk"), due=Min("next_attempt_at"))
+        if found["count"]:
+            yield queue_for(deliver_email.name), found["count"], now - found["due"]
 
 
 def ask_workers() -> dict[str, dict[str, Any]]:
