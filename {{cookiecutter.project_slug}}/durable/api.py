@@ -15,6 +15,7 @@ from durable.errors import (
     TRANSIENT_ERRORS,
     ArgumentsTooLargeError,
     PoisonTaskError,
+    TaskFailedError,
 )
 from durable.health.status import Check, check_all
 from durable.mail.addresses import bare_address, validate_address
@@ -26,6 +27,7 @@ from durable.tasks.enqueue import cancel, row_id
 from durable.tasks.failures import replay
 from durable.tasks.models import FailedTask, TaskRun
 from durable.tasks.progress import Progress, get_progress, progressed, save_progress
+from durable.tasks.results import get_state
 from durable.text import clean_text
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "PoisonTaskError",
     "Progress",
     "Task",
+    "TaskFailedError",
     "TaskRun",
     "__version__",
     "bare_address",
@@ -51,6 +54,7 @@ __all__ = [
     "close_connections",
     "correlation_id",
     "get_progress",
+    "get_state",
     "progressed",
     "purge",
     "replay",

@@ -33,5 +33,9 @@ class PoisonTaskError(Exception):
     """Several workers in a row have died with the same work, so no further worker gets it."""
 
 
+class TaskFailedError(Exception):
+    """A task failed for good; the text names its error. `AsyncResult.get` raises it."""
+
+
 class ArgumentsTooLargeError(ValueError):
     """The arguments of a task are larger than a message may be."""

@@ -69,8 +69,9 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"
 
-# A result is stored only if its task sets `ignore_result=False`.
-CELERY_RESULT_BACKEND = "django-db"
+# A result is stored only if its task sets `ignore_result=False`. The state of a durable task is known
+# without: its row has it.
+CELERY_RESULT_BACKEND = "durable.tasks.results:Backend"
 CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = timedelta(days=1)
 CELERY_TASK_IGNORE_RESULT = True

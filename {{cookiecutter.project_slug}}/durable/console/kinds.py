@@ -10,9 +10,10 @@ from django.http import QueryDict
 from durable.console.access import ProblemError, may
 from durable.console.actions import MAIL_ACTIONS, TASK_ACTIONS, Action
 from durable.console.forms import MailForm, TaskForm, WorkForm
-from durable.console.states import mail_state, task_state
+from durable.console.states import mail_state
 from durable.mail.models import Email
 from durable.tasks.models import TaskRun
+from durable.tasks.results import state_of
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class Kind:
         model: its rows.
         form: its filters.
         actions: what people can do.
-        state_of: returns the state of a row at a time.
+        state_of: returns the state of a row.
     """
 
     name: str
     model: Any
     form: type[WorkForm]
     actions: tuple[Action, ...]
-    state_of: Callable[[Any, Any], str]
+    state_of: Callable[[Any], str]
 
     @property
     def plural(self) -> str:
@@ -75,5 +76,5 @@ class Kind:
         return form
 
 
-TASKS = Kind("task", TaskRun, TaskForm, TASK_ACTIONS, task_state)
+TASKS = Kind("task", TaskRun, TaskForm, TASK_ACTIONS, state_of)
 MAILS = Kind("mail", Email, MailForm, MAIL_ACTIONS, mail_state)

@@ -58,18 +58,7 @@ MAIL_STATES: Mapping[str, State] = {
 }
 
 
-def task_state(run: TaskRun, now: Any) -> str:
-    """Return the state of a task at a time."""
-    if run.status == TASK.QUEUED:
-        if run.first_failed_at:
-            return "retrying"
-        return "scheduled" if run.next_attempt_at > now else "queued"
-    if run.status == TASK.FAILED and run.error_type == TaskRevokedError.__name__:
-        return "canceled"
-    return str(run.status)
-
-
-def mail_state(email: Email, _now: Any) -> str:
+def mail_state(email: Email) -> str:
     """Return the state of a mail."""
     return "retrying" if email.status == MAIL.QUEUED and email.attempts else str(email.status)
 

@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -34,12 +33,12 @@ def index(request: HttpRequest, kind: Kind) -> HttpResponse:
     found = list(rows[begin : begin + PER_PAGE + 1])
     if number > 1 and not found:
         raise ProblemError(404, "There is no such page", "The list ends before it.")
-    now, query = timezone.now(), without_page(request.GET)
+    query = without_page(request.GET)
     context = {
         "kind": kind,
         "form": form,
         "query": query,
-        "rows": [(row, kind.state_of(row, now)) for row in found[:PER_PAGE]],
+        "rows": [(row, kind.state_of(row)) for row in found[:PER_PAGE]],
         "number": number,
         "previous": number - 1,
         "next": number + 1 if len(found) > PER_PAGE and number < MAX_PAGES else 0,
@@ -79,7 +78,7 @@ def without_page(query: QueryDict) -> str:
 def detail(request: HttpRequest, kind: Kind, pk: UUID) -> HttpResponse:
     """Show one row."""
     row = kind.get(pk)
-    state = kind.state_of(row, timezone.now())
+    state = kind.state_of(row)
     shown = details.of_task(row, state) if kind.name == "task" else details.of_mail(row)
     actions = [
         action

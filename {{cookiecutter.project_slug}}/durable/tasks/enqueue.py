@@ -26,7 +26,7 @@ from durable.errors import BROKER_ERRORS
 from durable.tasks import canvas
 from durable.tasks.models import TaskRun
 from durable.tasks.validation import to_stored_arguments
-from durable.text import dump_json
+from durable.text import clean_text, dump_json
 
 logger = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ def row_id(task_id: str) -> uuid.UUID:
     try:
         return uuid.UUID(task_id)
     except ValueError:
-        return uuid.uuid5(uuid.NAMESPACE_OID, task_id)
+        return uuid.uuid5(uuid.NAMESPACE_OID, clean_text(task_id))
 
 
 def has_row(request: Any) -> bool:
