@@ -12,6 +12,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import NoReturn
 
+from billiard.util import set_pdeathsig  # type: ignore[attr-defined]
 from celery import current_app
 from django.conf import settings
 
@@ -61,7 +62,9 @@ class WorkerFactory:
 def become_worker(
     arguments: list[str], log: str, environment: dict[str, str], as_in_production: bool
 ) -> NoReturn:
-    """Turn this process into a worker."""
+    """Turn this process into a worker, which ends with the test process, also if that is killed."""
+    with suppress(OSError):  # on Linux only
+        set_pdeathsig(signal.SIGKILL)
     os.setsid()
     os.environ |= environment
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
