@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import POLLED_WITHIN, STAFF, Service, Visit
+from tests.browser.conftest import POLLED_WITHIN, STAFF, Photograph, Service, Visit
 
 QUEUE_MAIL = """
 from durable.api import send_email
@@ -46,7 +46,9 @@ def test_a_paused_queue_keeps_a_mail_until_it_is_resumed(service: Service, visit
     expect(page.locator("tbody tr").nth(1)).to_contain_text("pause")
 
 
-def test_a_failed_task_is_found_and_replayed(service: Service, visit: Visit) -> None:
+def test_a_failed_task_is_found_and_replayed(
+    service: Service, visit: Visit, photograph: Photograph
+) -> None:
     service.shell(FAIL)
     page = visit(STAFF, "/console/").page
     found = page.get_by_role("link", name="invitations.send_invitation_email")
@@ -62,3 +64,5 @@ def test_a_failed_task_is_found_and_replayed(service: Service, visit: Visit) -> 
     expect(page.get_by_text("1 of 1 replayed.")).to_be_visible()
     found.last.click()
     expect(page.get_by_text("Replayed as")).to_be_visible()
+    page.goto("/console/")
+    photograph(page, "console", {"width": 1280, "height": 900})

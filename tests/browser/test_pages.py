@@ -110,7 +110,6 @@ def test_a_message_updates_the_unread_count_of_staff_without_a_reload(
 
     expect(unread(staff, 1)).to_be_visible(timeout=service.updated_within * 1000)
     print(f"the count was updated {time.monotonic() - sent:.2f} s after the answer")
-    photograph(staff, "home")
     assert staff.evaluate("document.body.dataset.loaded") == "once"
     assert service.mail_to("cleo@example.com")["Subject"]
     assert "Opening hours" in str(service.mail_to(STAFF))

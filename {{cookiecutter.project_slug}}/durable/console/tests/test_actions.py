@@ -1,7 +1,6 @@
 """Actions: each row changes once, and each action leaves an entry in the audit log."""
 
 import threading
-import uuid
 
 import pytest
 from django.db import connection
@@ -13,6 +12,8 @@ from durable.console.models import AuditEntry
 from durable.mail.models import Email
 from durable.tasks.models import TaskRun
 from durable.tests import probes
+
+UNKNOWN = "5f322169-4680-4242-b603-d8a592e58a19"  # the key of no row
 
 pytestmark = pytest.mark.django_db
 assert probes  # the tasks of the rows
@@ -105,8 +106,8 @@ def test_a_waiting_mail_is_canceled_or_sent_now(operator, mail):
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        (f"tasks/{uuid.uuid4()}/replay/", 404),
-        (f"mails/{uuid.uuid4()}/cancel/", 404),
+        (f"tasks/{UNKNOWN}/replay/", 404),
+        (f"mails/{UNKNOWN}/cancel/", 404),
         ("queues/nowhere/pause/", 404),
         ("tasks/bulk/", 400),
     ],
