@@ -1,4 +1,4 @@
-"""Who may see the console and act in it, and the page that a problem gets."""
+"""Permissions of the console, and the page that shows a problem."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -44,7 +44,7 @@ def need(user: Any, permission: str) -> None:
 
 
 def console_page(view: View) -> View:
-    """Let only those who may see the console call a view, and show its problems as pages."""
+    """Call a view for users with `view_console` only, and show its problems as pages."""
 
     @wraps(view)
     def guarded(request: HttpRequest, **arguments: Any) -> HttpResponse:

@@ -69,7 +69,7 @@ class QueueState:
 
     @property
     def problem_of_pause(self) -> str:
-        """The same for a paused queue: it is meant to wait, but nobody may forget it."""
+        """The same for a paused queue in which work waits."""
         if not (self.paused and (self.messages or self.waiting)):
             return ""
         return f"{self.name} is paused by {self.paused.paused_by}, and work waits in it. Resume it in the console."
