@@ -7,7 +7,12 @@ from django_structlog.celery.steps import DjangoStructLogInitStep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 
-app = Celery("config", task_cls="durable.tasks.base:Task", amqp="durable.broker.connection:AMQP")
+app = Celery(
+    "config",
+    task_cls="durable.tasks.base:Task",
+    amqp="durable.broker.connection:AMQP",
+    control="durable.broker.connection:Control",
+)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks()

@@ -1,18 +1,19 @@
 """The connections of the Celery app: kombu's, with the classes of durable/broker/transport.py.
 
-The app gets them by `Celery(amqp="durable.broker.connection:AMQP")`. Nothing in kombu is patched. The
+The app gets them by `Celery(amqp="durable.broker.connection:AMQP")`, and remote-control commands on
+connections of their own by `control="durable.broker.connection:Control"`. Nothing is patched. The
 setting `broker_transport` is no substitute: kombu 5.7 ignores it for redis+socket:// and after a
 failover to another URL, loses the default of rediss://, and shows the class as the URL's scheme,
 which monitoring tools do not know.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import kombu
 import structlog
-from celery.app import amqp
+from celery.app import amqp, control
 from kombu import connection
 
 from durable import heartbeat
@@ -74,6 +75,28 @@ class ConnectionPool(connection.ConnectionPool):
 
 class AMQP(amqp.AMQP):
     Connection = BrokerConnection = Connection
+
+
+class Control(control.Control):
+    """Sends remote-control commands, such as `revoke` and `ping`."""
+
+    def broadcast(  # type: ignore[override] # the stubs list what `options` passes on
+        self,
+        command: str,
+        arguments: dict[str, Any] | None = None,
+        destination: Sequence[str] | None = None,
+        connection: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Send a command on a connection of its own, unless there is one; see Celery for the arguments.
+
+        Celery 5.7 takes a connection of the pool and does not try again. Redis may have closed it since
+        its last use, and the first command after a restart of Redis would fail.
+        """
+        if connection is not None:
+            return super().broadcast(command, arguments, destination, connection, **options)
+        with self.app.connection_for_write() as own:
+            return super().broadcast(command, arguments, destination, own, **options)
 
 
 def warn_if_kombu_is_untested() -> None:

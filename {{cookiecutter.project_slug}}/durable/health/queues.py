@@ -124,11 +124,7 @@ def ask_workers() -> dict[str, dict[str, Any]]:
     Raises:
         kombu.exceptions.OperationalError, redis.exceptions.RedisError: the broker does not answer.
     """
-    # A connection of its own: Redis may have closed one of the pool since its last use.
-    with current_app.connection_for_write() as connection:
-        replies = current_app.control.broadcast(
-            "worker_status", reply=True, timeout=ASK_TIMEOUT, connection=connection
-        )
+    replies = current_app.control.broadcast("worker_status", reply=True, timeout=ASK_TIMEOUT)
     return {name: status for reply in replies or () for name, status in reply.items()}
 
 

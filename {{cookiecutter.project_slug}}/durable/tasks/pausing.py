@@ -25,9 +25,8 @@ _paused_here: set[str] = set()
 def notify_workers() -> bool:
     """Let all workers read the paused queues now; return whether the broker took the command."""
     try:
-        # A connection of its own: Redis may have closed one of the pool since its last use.
-        with circuit.guard(), current_app.connection_for_write() as connection:
-            current_app.control.broadcast(COMMAND, connection=connection)
+        with circuit.guard():
+            current_app.control.broadcast(COMMAND)
     except BROKER_ERRORS as error:
         logger.warning("broker_unreachable", error=str(error))
         return False

@@ -8,6 +8,7 @@ import kombu
 import pytest
 import redis
 from celery import current_app
+from celery.app import control
 from django.conf import settings
 from kombu import Consumer, Producer, Queue
 from kombu.common import ignore_errors
@@ -195,6 +196,25 @@ def test_a_worker_under_load_survives_a_killed_redis(worker, redis_server):
 
     assert worker.group == process
     assert worker.is_alive()
+
+
+def ping_before_and_after_a_restart(control, redis_server):
+    control.ping(timeout=0.1)
+    redis_server.kill()
+    redis_server.restart()
+    control.ping(timeout=0.1)
+
+
+def test_a_control_command_works_after_redis_has_restarted(redis_server):
+    ping_before_and_after_a_restart(current_app.control, redis_server)
+
+
+def test_connections_for_control_commands_are_still_needed(redis_server):
+    try:
+        ping_before_and_after_a_restart(control.Control(current_app), redis_server)
+    except redis.ConnectionError:
+        return
+    pytest.fail("Celery does this right by itself now: delete Control from durable/broker")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -36,7 +36,12 @@ def client():
 @pytest.fixture
 def stranger(client):
     """The Celery app of the other service; its queues and tasks have the same names."""
-    app = Celery("stranger", set_as_current=False, amqp="durable.broker.connection:AMQP")
+    app = Celery(
+        "stranger",
+        set_as_current=False,
+        amqp="durable.broker.connection:AMQP",
+        control="durable.broker.connection:Control",
+    )
     app.config_from_object("django.conf:settings", namespace="CELERY")
     app.conf.broker_transport_options = STRANGER
     yield app
