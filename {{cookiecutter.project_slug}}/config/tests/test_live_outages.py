@@ -12,14 +12,20 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
 from structlog.testing import capture_logs
+from websockets.exceptions import InvalidStatus
 
 from apps.live import connection_limit
 from apps.live import sender as module
 from apps.live.sender import send, sender
+from apps.live.tests import test_consumers
+from apps.live.tests.test_consumers import PING, Page
 from apps.notifications.models import Notification
 from apps.notifications.services import notify
+from durable.testing.workers import wait_until
 
 WARNING = "channel_layer_unreachable"
+# Fixtures.
+open_page, server = test_consumers.open_page, test_consumers.server
 
 
 async def next_message(group, act):
@@ -136,3 +142,34 @@ def test_without_the_cache_there_is_no_limit_and_one_caller_waits(redis_server, 
 
     assert all(slots)
     assert time.monotonic() - started < 1.5  # six time-outs take 3 s
+
+
+def gets_no_ping(page, timeout):
+    try:
+        return not page.next("ping", timeout=timeout)
+    except TimeoutError:
+        return True
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pages_stay_open_or_reconnect_after_redis_was_down(ann, open_page, redis_server):
+    page = open_page(ann)
+    page.next("ping")  # from now on, the server notices that Redis stops
+    redis_server.stop()
+    with pytest.raises(InvalidStatus, match="403"), Page(ann):
+        pass
+    wait_until(lambda: gets_no_ping(page, PING))  # some were sent before
+    redis_server.restart()
+
+    page.next("ping")
+    assert open_page(ann).hello
+    notify(ann, "booking", "A new booking")
+    assert page.next("notification")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_there_are_no_pings_while_redis_hangs(ann, open_page, redis_server):
+    page = open_page(ann)
+    redis_server.hang()
+
+    wait_until(lambda: gets_no_ping(page, 4 * PING))

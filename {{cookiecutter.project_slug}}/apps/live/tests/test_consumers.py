@@ -68,12 +68,6 @@ class Page:
             if message["type"] in types or (not types and message["type"] != "ping"):
                 return message
 
-    def gets_no_ping(self, timeout):
-        try:
-            return not self.next("ping", timeout=timeout)
-        except TimeoutError:
-            return True
-
     def has_got_nothing(self):
         """Return whether the next message is a notification that is sent now."""
         notification = notify(self.user, "booking", "The first message")
@@ -258,25 +252,3 @@ def test_a_visitor_is_not_accepted():
 def test_a_page_of_another_site_is_rejected(ann, origin):
     with pytest.raises(InvalidStatus, match="403"), Page(ann, origin=origin):
         pass
-
-
-def test_pages_stay_open_or_reconnect_after_redis_was_down(ann, open_page, redis_server):
-    page = open_page(ann)
-    page.next("ping")  # from now on, the server notices that Redis stops
-    redis_server.stop()
-    with pytest.raises(InvalidStatus, match="403"), Page(ann):
-        pass
-    wait_until(lambda: page.gets_no_ping(PING))  # some were sent before
-    redis_server.restart()
-
-    page.next("ping")
-    assert open_page(ann).hello
-    notify(ann, "booking", "A new booking")
-    assert page.next("notification")
-
-
-def test_there_are_no_pings_while_redis_hangs(ann, open_page, redis_server):
-    page = open_page(ann)
-    redis_server.hang()
-
-    wait_until(lambda: page.gets_no_ping(4 * PING))

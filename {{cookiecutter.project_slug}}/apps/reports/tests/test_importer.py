@@ -165,6 +165,7 @@ def test_too_many_quotes_that_are_not_closed_fail_the_import(imported, monkeypat
 
 def test_long_bad_lines_are_not_taken_for_quotes(imported, monkeypatch):
     monkeypatch.setattr(records, "MAX_REREAD", 5_000)
+    monkeypatch.setattr(importer, "BATCH_SIZE", 300)
 
     upload = imported((HEADER + lines(1, 3)).encode() + b"caf\xe9\n" * 900 + b"x" * 9_000)
 
