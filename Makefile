@@ -72,7 +72,7 @@ TWO = --numprocesses=2 --dist=worksteal
 BOTH = @printf '%s\n' live polled | xargs -P 2 -I {} $(BIN)/$(PYTEST) tests/browser -k {}
 # The chaos tests need both cores, so they run alone.
 test-template: test-chaos
-	$(BIN)/$(PYTEST) tests --ignore=tests/chaos --complete $(TWO) $(ARGS)
+	$(BIN)/$(PYTEST) tests --ignore=tests/chaos --complete --durations=30 $(TWO) $(ARGS)
 
 lint: .venv/installed ## Check style, types, imports and templates
 	$(BIN)/ruff check hooks scripts tests

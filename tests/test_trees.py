@@ -1,9 +1,10 @@
 """Every distinct Python tree, rendered with its hooks: Django's checks, its own tests, the engine's tests.
 
 Provider, queues, Channels and examples decide the Python code. Trees that differ only in the provider
-differ in a few files, and a test names them. One tree of such a family runs all tests, in each family
-with another provider. The others run the tests whose result depends on the provider, with a real
-worker. `--every-test` runs all tests in all trees.
+differ in a few files, and a test names them. One tree of such a family runs all tests but the engine's,
+in each family with another provider. The engine is the same everywhere, so its tests run in six trees,
+which cover every pair of queues, Channels and examples. All trees run the tests whose result depends on
+the provider, with a real worker. `--every-test` runs all tests in all trees.
 """
 
 import itertools
@@ -47,6 +48,7 @@ TESTS_OF_PROVIDER = (
     "durable/tests/test_provider.py",
     "durable/tests/test_provider_reports.py",
 )
+TESTS_OF_FAMILY = ("apps", "config", "tests", *TESTS_OF_PROVIDER)
 ALL_TESTS = ("apps", "config", "durable", "tests")
 # What production needs, beside the provider's own keys; nothing is reached.
 PRODUCTION = {
@@ -86,10 +88,15 @@ FAMILIES = list(dict.fromkeys(map(family, TREES)))
 PROVIDERS = SPACE.choices("email_provider")
 
 
-def runs_all_tests(tree: Combination) -> bool:
-    """Say whether a tree is the one of its family that runs all tests."""
-    provider = PROVIDERS[FAMILIES.index(family(tree)) % len(PROVIDERS)]
-    return ("email_provider", provider) in tree.answers
+def tests_of(tree: Combination) -> tuple[str, ...]:
+    """Return the tests that a tree runs."""
+    number = FAMILIES.index(family(tree))
+    provider = PROVIDERS[number % len(PROVIDERS)]
+    if ("email_provider", provider) not in tree.answers:
+        return TESTS_OF_PROVIDER
+    answers = dict(tree.answers)
+    steps = [SPACE.choices(name).index(answers[name]) for name in DECIDING[1:]]
+    return TESTS_OF_FAMILY if sum(steps) % 2 else ALL_TESTS
 
 
 @pytest.fixture(scope="session")
@@ -154,15 +161,14 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     production = {**environment, **wanted, **PRODUCTION, **smtp}
     succeed(tree, fork_server, CHECKS, project, production)
 
-    everything = runs_all_tests(tree) or request.config.getoption("every_test")
-    chosen = ALL_TESTS if everything else TESTS_OF_PROVIDER
+    chosen = ALL_TESTS if request.config.getoption("every_test") else tests_of(tree)
     tests = [path for path in chosen if (project / path.partition("::")[0]).exists()]
     arguments = [
         *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
         "--database=postgresql",
         "--reuse-db",
         "--ignore=durable/tests/faults",  # they run unrendered: `make test-unrendered`
-        *(["--production-worker"] if everything else []),
+        *(["--production-worker"] if chosen == ALL_TESTS else []),
         *tests,
     ]
     source = f"import pytest; raise SystemExit(pytest.main({arguments}))"
@@ -178,6 +184,14 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     summary = re.search(r"^=+ (\d+) passed in [\d.]+s( \([\d:]+\))? =+$", output, re.MULTILINE)
     assert summary, output
     record_property("tests in the trees", int(summary[1]))
+
+
+def test_the_tests_of_the_engine_run_for_every_pair_of_answers() -> None:
+    found = [dict(tree.answers) for tree in TREES if tests_of(tree) == ALL_TESTS]
+
+    for one, other in itertools.combinations(DECIDING[1:], 2):
+        pairs = {(answers[one], answers[other]) for answers in found}
+        assert len(pairs) == len(SPACE.choices(one)) * len(SPACE.choices(other))
 
 
 @pytest.mark.parametrize("answers", FAMILIES, ids=str)
