@@ -60,7 +60,8 @@ def addresses(environment: Mapping[str, str]) -> Iterator[str]:
     site = f"http://localhost:{environment['PORT']}"
     yield "Ready. Press Ctrl-C to stop everything."
     yield f"Home page  {site}/"
-    yield f"Admin      {site}/admin/ (create an account: `make superuser`)"
+    yield f"Console    {site}/console/ (create an account: `make superuser`)"
+    yield f"Admin      {site}/admin/"
     yield f"Emails     {site}/admin/mail/email/ ({where_mail_goes(environment)})"
     # % if cookiecutter.use_flower
     yield f"Flower     http://localhost:{environment['FLOWER_PORT']}/ (login: FLOWER_BASIC_AUTH in .env)"
