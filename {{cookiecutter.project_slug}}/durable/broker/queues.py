@@ -42,3 +42,20 @@ def lengths(channel: Any) -> dict[str, int]:
         queue.name: channel.queue_declare(queue.name).message_count
         for queue in current_app.conf.task_queues
     }
+
+
+def peek(queue: str, count: int) -> list[bytes]:
+    """Return the messages that workers receive next from a queue, the first one first; all of them stay.
+
+    Raises:
+        kombu.exceptions.OperationalError, redis.exceptions.RedisError: the broker does not answer.
+    """
+    found: list[bytes] = []
+    with current_app.connection_for_read() as broker:
+        channel: Any = broker.default_channel
+        for step in channel.priority_steps:
+            # kombu gives its prefix to the commands that it uses itself; this is none of them.
+            key = f"{channel.global_keyprefix}{channel._q_for_pri(queue, step)}"
+            if missing := count - len(found):
+                found += reversed(channel.client.lrange(key, -missing, -1))
+    return found

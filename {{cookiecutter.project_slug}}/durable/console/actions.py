@@ -16,7 +16,7 @@ from durable.console.audit import record
 from durable.mail.api import publish_on_commit, resend_all
 from durable.mail.models import Email
 from durable.requeue import publish_all
-from durable.tasks import enqueue
+from durable.tasks import enqueue, stopping
 from durable.tasks.failures import replay
 from durable.tasks.models import TaskRun
 
@@ -99,6 +99,11 @@ def cancel_tasks(pks: Sequence[UUID]) -> Result:
     return Result(sum(enqueue.cancel(str(pk)) for pk in pks))
 
 
+def stop_tasks(pks: Sequence[UUID]) -> Result:
+    """Cancel tasks that run, and end their processes."""
+    return Result(len(stopping.stop(pks)))
+
+
 def run_tasks(pks: Sequence[UUID]) -> Result:
     """Let tasks start now that are due later."""
     moved = move_to_now(TaskRun, pks)
@@ -161,6 +166,15 @@ TASK_ACTIONS = (
         "cancel_work",
         frozenset({"scheduled", "queued", "retrying"}),
         cancel_tasks,
+    ),
+    Action(
+        "stop",
+        "Stop",
+        "stopped",
+        "stop_work",
+        frozenset({"running"}),
+        stop_tasks,
+        destructive=True,
     ),
     Action(
         "discard",

@@ -15,6 +15,7 @@ class AuditEntry(models.Model):
         RESUME = "resume"
         REPLAY = "replay"
         CANCEL = "cancel"
+        STOP = "stop"
         RUN = "run", "run now"
         DISCARD = "discard"
         RESEND = "resend", "send again"
@@ -25,7 +26,7 @@ class AuditEntry(models.Model):
     )
     user_text = models.CharField(max_length=255, help_text="Stays when the account is deleted.")
     action = models.CharField(max_length=20, choices=Action)
-    kind = models.CharField(max_length=20, help_text="Of the target: queue, task or mail.")
+    kind = models.CharField(max_length=20, help_text="Of the target: queue, task, mail …")
     target = models.CharField(max_length=255, blank=True, help_text="Its id or name, if one.")
     count = models.PositiveIntegerField(default=1, help_text="Rows that were changed.")
     detail = models.TextField(blank=True)
@@ -37,6 +38,7 @@ class AuditEntry(models.Model):
             ("pause_queues", "Can pause and resume queues"),
             ("replay_work", "Can replay tasks and send mails again"),
             ("cancel_work", "Can cancel waiting work"),
+            ("stop_work", "Can stop running work"),
             ("run_work", "Can run scheduled work now"),
             ("discard_work", "Can discard failed tasks"),
         ]

@@ -15,6 +15,7 @@ from durable.console import chart, periodic
 from durable.console.finished import Speed, finished_tasks, read_mails, speeds
 from durable.errors import BROKER_ERRORS
 from durable.health.queues import QueueState, ask_workers, consumers_of, in_words, read_queues
+from durable.tasks.enqueue import row_id
 from durable.tasks.models import TaskRun
 
 WORKERS_KEY = "console:workers"
@@ -77,11 +78,17 @@ def describe_workers(workers: dict[str, Any]) -> list[dict[str, Any]]:
             "name": name,
             **status,
             "idle": max(status["processes"] - len(status["runs"]), 0),
-            "runs": [{**run, "length": length_since(run["since"])} for run in status["runs"]],
+            "runs": [describe_run(run) for run in status["runs"]],
         }
         for name, status in sorted(workers.items())
         if "processes" in status  # else the worker answered with an error
     ]
+
+
+def describe_run(run: dict[str, Any]) -> dict[str, Any]:
+    """Return what a process runs, with how long it has, and the key of its row if it is durable."""
+    key = row_id(run["id"]) if run.get("durable") else None
+    return {**run, "run": key, "length": length_since(run["since"])}
 
 
 def length_since(seconds: float | None) -> str:

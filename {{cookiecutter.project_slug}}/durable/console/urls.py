@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from durable.console import views, work
+from durable.console import views, work, workers
 from durable.console.kinds import MAILS, TASKS
 
 app_name = "console"
 urlpatterns = [
     path("", views.index, name="overview"),
     path("content/", views.content, name="overview_content"),
+    path("workers/", workers.index, name="workers"),
+    path("workers/stop/", workers.stop, name="stop"),
+    path("queues/<str:queue>/", workers.queue, name="queue"),
     path("queues/<str:queue>/pause/", views.pause, name="pause"),
     path("queues/<str:queue>/resume/", views.resume, name="resume"),
     path("audit/", views.audit, name="audit"),

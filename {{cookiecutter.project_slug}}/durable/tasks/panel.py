@@ -6,6 +6,7 @@ from celery.worker import state as worker
 from celery.worker.control import control_command, inspect_command
 
 from durable.tasks import pausing
+from durable.tasks.enqueue import HEADER
 
 
 @control_command(name=pausing.COMMAND)
@@ -24,12 +25,15 @@ def worker_status(state: Any, **_: Any) -> dict[str, Any]:
         "queues": sorted(state.app.amqp.queues.consume_from),
         "paused": pausing.paused_here(),
         "processes": state.consumer.pool.num_processes,
+        "waiting": len(set(worker.reserved_requests) - set(runs)),  # for a retry or their start
         "runs": [
             {
                 "id": request.id,
                 "name": request.name,
                 "since": request.time_start,
                 "process": request.worker_pid,
+                "queue": request.delivery_info.get("routing_key"),
+                "durable": bool(request.request_dict.get(HEADER)),
             }
             for request in runs
         ],

@@ -37,6 +37,7 @@ def operator(login):
         "pause_queues",
         "replay_work",
         "cancel_work",
+        "stop_work",
         "run_work",
         "discard_work",
     )

@@ -6,7 +6,7 @@ from durable.console.models import AuditEntry
 from durable.tasks.models import PausedQueue
 
 pytestmark = pytest.mark.django_db
-PAGES = ["", "content/", "tasks/", "mails/", "audit/"]
+PAGES = ["", "content/", "tasks/", "mails/", "workers/", "queues/default/", "audit/"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -53,6 +53,7 @@ def test_a_page_whose_user_has_logged_out_stops_polling(client):
 ACTIONS = [
     ("replay_work", "failed", "tasks/{}/replay/"),
     ("cancel_work", "queued", "tasks/{}/cancel/"),
+    ("stop_work", "running", "tasks/{}/stop/"),
     ("run_work", "scheduled", "tasks/{}/run/"),
     ("discard_work", "failed", "tasks/{}/discard/"),
     ("pause_queues", "queued", "queues/default/pause/"),
