@@ -207,7 +207,7 @@ def visit(browser: Browser, service: Service) -> Iterator[Visit]:
             page.get_by_label("Email address").fill(email)
             page.get_by_label("Password").fill(PASSWORD)
             page.get_by_role("button", name="Log in").click()
-            expect(page.get_by_role("button", name="Log out")).to_be_visible()
+            expect(page.locator("#unread-notifications")).to_be_visible()
         page.goto(path)
         return Visitor(page, problems)
 

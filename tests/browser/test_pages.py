@@ -65,6 +65,7 @@ LINE = "sale-{number},2026-01-{day:02},Product {number},1,9.50\n"
 UNREAD = re.compile("/notifications/unread/")
 NOTIFICATION_EVENT = "document.body.dispatchEvent(new CustomEvent('notification'))"
 SMALL = {"width": 360, "height": 740}
+MAX_HEADER = 64  # pixels: one row of buttons
 SERIOUS = {"serious", "critical"}
 
 
@@ -325,6 +326,30 @@ def test_the_admin_replays_a_failed_task(service: Service, visit: Visit) -> None
 
     expect(page.get_by_text("1 of 1 replayed.")).to_be_visible()
     service.run.wait_until(lambda: failed() == before + 2)
+
+
+@pytest.mark.parametrize("width", [SMALL["width"], 1280])
+def test_the_header_is_one_row(visit: Visit, width: int) -> None:
+    page = visit(STAFF, "/console/", viewport={"width": width, "height": 740}).page
+
+    assert page.evaluate("document.querySelector('body > header').offsetHeight") <= MAX_HEADER
+
+
+def test_a_phone_shows_the_navigation_in_a_menu(visit: Visit) -> None:
+    page = visit(ANN, viewport=SMALL).page
+    navigation = page.get_by_role("navigation", name="Main")
+    expect(navigation).to_be_hidden()
+
+    page.get_by_role("button", name="Menu").press("Enter")
+    expect(navigation).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(navigation).to_be_hidden()
+    page.get_by_role("button", name="Menu").click()
+    assert serious(page) == []
+    navigation.get_by_role("link", name="Contact").click()
+
+    expect(page.get_by_role("heading", name="Contact")).to_be_visible()
+    expect(navigation).to_be_hidden()
 
 
 def test_a_long_word_does_not_widen_the_page(service: Service, visit: Visit) -> None:

@@ -169,12 +169,9 @@ def test_the_page_shows_each_step_and_polls_until_the_last(ann, place, fields, s
 
     for page in (f"/orders/{order.pk}/", f"/orders/{order.pk}/steps/"):
         text = ann.get(page).text
-        assert (
-            re.findall(
-                "<span[^>]*>([a-z ]+)</span>", text[text.index("<ol>") : text.index("</ol>")]
-            )
-            == statuses
-        )
+        steps = text[text.index('<ol class="stepper">') : text.index("</ol>")]
+        assert re.findall('<span class="soft">([a-z ]+)</span>', steps) == statuses
+        assert steps.count('aria-current="step"') == statuses.count("in progress")
         polls = fields["state"] not in {"confirmed", "rejected"}
         assert ("every 2s" in text) == polls
         assert ('<a id="refresh"' in text) == polls  # without an id, HTMX loses the focus
