@@ -16,8 +16,8 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from durable.beat.entries import DeclaredEntry, find_problem
-from durable.errors import BROKER_ERRORS
+from durable.beat.entries import find_problem
+from durable.beat.operate import publish
 from durable.tasks.redaction import find_task
 from durable.text import describe_error
 
@@ -126,17 +126,3 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin):  # type: ignore[misc]
             else:
                 published += 1
         self.message_user(request, f"{published} of {len(chosen)} published.")
-
-
-def publish(row: PeriodicTask) -> str:
-    """Publish the task of a row; return why that failed, or an empty string."""
-    entry, task = DeclaredEntry(row), find_task(row.task)
-    if task is None:
-        return "no task has this name"
-    try:
-        task.apply_async(entry.args, entry.kwargs, **entry.options)
-    except BROKER_ERRORS as error:
-        return f"the broker does not answer: {error}"
-    except (TypeError, ValueError) as error:
-        return str(error)
-    return ""

@@ -8,34 +8,34 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from durable.beat.entries import DeclaredEntry, find_problem
+from durable.beat.entries import KINDS, DeclaredEntry, find_problem
 from durable.text import describe_error
 
 logger = structlog.get_logger(__name__)
 
 
 class Rows:
-    """The enabled rows of all periodic tasks."""
+    """The rows of all periodic tasks."""
 
     def __init__(self) -> None:
         self.logged: dict[str, Any] = {}  # the problem of each entry that was logged
 
-    def read(self) -> list[PeriodicTask]:
-        """Return the rows that Django can read.
+    def read(self, *, enabled: bool = True) -> list[PeriodicTask]:
+        """Return the enabled rows that Django can read, or the disabled ones.
 
         django-celery-beat skips those whose hour is far from now. That includes a daily entry that
         became due hours ago, during an outage.
         """
         try:
-            return list(PeriodicTask.objects.enabled())
+            return list(PeriodicTask.objects.filter(enabled=enabled).prefetch_related(*KINDS))
         except DatabaseError:
             raise
         except Exception:  # noqa: BLE001 - a value that its field refuses, and with it all rows
-            return list(self.read_one_by_one())
+            return list(self.read_one_by_one(enabled=enabled))
 
-    def read_one_by_one(self) -> Iterator[PeriodicTask]:
+    def read_one_by_one(self, *, enabled: bool) -> Iterator[PeriodicTask]:
         """Yield the rows that Django can read, and log the others."""
-        for pk in PeriodicTask.objects.filter(enabled=True).values_list("pk", flat=True):
+        for pk in PeriodicTask.objects.filter(enabled=enabled).values_list("pk", flat=True):
             try:
                 yield from PeriodicTask.objects.filter(pk=pk)
             except DatabaseError:

@@ -19,6 +19,8 @@ class AuditEntry(models.Model):
         RUN = "run", "run now"
         DISCARD = "discard"
         RESEND = "resend", "send again"
+        ENABLE = "enable"
+        DISABLE = "disable"
 
     at = models.DateTimeField(db_default=Now())
     user = models.ForeignKey(
@@ -32,6 +34,7 @@ class AuditEntry(models.Model):
     detail = models.TextField(blank=True)
 
     class Meta:
+        indexes = [models.Index(fields=["at"], name="audit_entry_by_age")]
         default_permissions: ClassVar[tuple[str, ...]] = ()
         permissions = [
             ("view_console", "Can see the console"),
@@ -40,6 +43,7 @@ class AuditEntry(models.Model):
             ("cancel_work", "Can cancel waiting work"),
             ("stop_work", "Can stop running work"),
             ("run_work", "Can run scheduled work now"),
+            ("change_schedule", "Can run, enable and disable periodic tasks"),
             ("discard_work", "Can discard failed tasks"),
         ]
 

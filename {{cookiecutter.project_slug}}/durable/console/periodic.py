@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from django_celery_results.models import TaskResult
 
-from durable.beat.entries import find_problem, schedule_of
+from durable.beat.entries import KINDS, find_problem, schedule_of
 from durable.beat.rows import Rows
 from durable.console.finished import Finished
 from durable.health.queues import in_words
@@ -35,6 +35,15 @@ class Entry:
         length = self.next_run - timezone.now() if self.next_run else timedelta(0)
         return f"in {in_words(length)}" if length > timedelta(seconds=1) else "now"
 
+    @property
+    def schedule(self) -> str:
+        """The schedule in words; empty if there is none, or it is no schedule."""
+        kinds = [getattr(self.row, kind) for kind in KINDS if getattr(self.row, kind)]
+        try:
+            return ", ".join(getattr(kind, "human_readable", "") or str(kind) for kind in kinds)
+        except Exception:  # noqa: BLE001 - rows come from anywhere, and `problem` has the reason
+            return ""
+
 
 def leader() -> str:
     """Return the name of the leading Beat, or an empty string if none leads."""
@@ -42,13 +51,15 @@ def leader() -> str:
     return row.holder if row else ""
 
 
-def entries(finished: Iterable[Finished]) -> list[Entry]:
+def entries(finished: Iterable[Finished], *, disabled: bool = False) -> list[Entry]:
     """Return the enabled periodic tasks by name, MAX_ENTRIES at most.
 
     Args:
+        disabled: whether to return the disabled ones, too.
         finished: the newest tasks: a task that stores no result has its outcome here.
     """
-    rows = sorted(Rows().read(), key=lambda row: str(row.name))[:MAX_ENTRIES]
+    found = [*Rows().read(), *(Rows().read(enabled=False) if disabled else ())]
+    rows = sorted(found, key=lambda row: str(row.name))[:MAX_ENTRIES]
     known = outcomes_of_tasks(finished)
     results = results_of_beat(rows)
     return [entry(row, results.get(row.name) or known.get(row.task)) for row in rows]
@@ -58,7 +69,8 @@ def entry(row: PeriodicTask, outcome: tuple[str, datetime] | None) -> Entry:
     """Return one entry."""
     problem = find_problem(row)
     text, at = outcome or ("not recorded", None)
-    return Entry(row, None if problem else next_run(row), text, at, problem)
+    due = next_run(row) if row.enabled and not problem else None
+    return Entry(row, due, text, at, problem)
 
 
 def next_run(row: PeriodicTask) -> datetime:

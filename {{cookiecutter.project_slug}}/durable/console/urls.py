@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from durable.console import views, work, workers
+from durable.console import schedule, views, work, workers
 from durable.console.kinds import MAILS, TASKS
 
 app_name = "console"
@@ -11,6 +11,8 @@ urlpatterns = [
     path("content/", views.content, name="overview_content"),
     path("workers/", workers.index, name="workers"),
     path("workers/stop/", workers.stop, name="stop"),
+    path("periodic/", schedule.index, name="periodic"),
+    path("periodic/<int:pk>/<slug:action>/", schedule.act, name="periodic_action"),
     path("queues/<str:queue>/", workers.queue, name="queue"),
     path("queues/<str:queue>/pause/", views.pause, name="pause"),
     path("queues/<str:queue>/resume/", views.resume, name="resume"),

@@ -38,6 +38,7 @@ def operator(login):
         "replay_work",
         "cancel_work",
         "stop_work",
+        "change_schedule",
         "run_work",
         "discard_work",
     )

@@ -6,7 +6,7 @@ from durable.console.models import AuditEntry
 from durable.tasks.models import PausedQueue
 
 pytestmark = pytest.mark.django_db
-PAGES = ["", "content/", "tasks/", "mails/", "workers/", "queues/default/", "audit/"]
+PAGES = ["", "content/", "tasks/", "mails/", "workers/", "periodic/", "queues/default/", "audit/"]
 
 
 @pytest.mark.parametrize("page", PAGES)
