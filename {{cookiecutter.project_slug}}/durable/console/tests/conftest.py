@@ -1,4 +1,5 @@
 import pytest
+from celery import current_app
 from celery.exceptions import TaskRevokedError
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -77,3 +78,14 @@ def mail(db):
         return apps.get_model("mail.Email").objects.create(status=status, **values | fields)
 
     return mail
+
+
+@pytest.fixture
+def queue(redis_server):
+    """Return the name of an empty queue that no worker consumes."""
+    queues = current_app.amqp.queues
+    queues.add("unwatched")
+    with current_app.connection_for_write() as broker:
+        broker.default_channel.queue_purge("unwatched")
+    yield "unwatched"
+    del queues["unwatched"]

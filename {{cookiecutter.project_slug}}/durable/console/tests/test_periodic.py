@@ -9,21 +9,29 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from durable.beat.entries import DeclaredEntry
-from durable.broker.queues import queue_lengths
+from durable.broker.queues import peek
 from durable.console.models import AuditEntry
 from durable.tasks.models import TaskRun
+from durable.tests import probes
 
 pytestmark = pytest.mark.django_db
+assert probes  # the tasks of the rows
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def entry(redis_server):
+def entry(queue):
     """Return a new periodic task."""
 
     def entry(**fields):
         every, _new = IntervalSchedule.objects.get_or_create(every=1, period="days")
-        values = {"name": "probe", "task": "tests.durable", "args": '["one"]', "interval": every}
+        values = {
+            "name": "probe",
+            "queue": queue,
+            "task": "tests.durable",
+            "args": '["one"]',
+            "interval": every,
+        }
         return PeriodicTask.objects.create(**values | fields)
 
     return entry
@@ -81,15 +89,11 @@ def test_a_periodic_task_runs_now_once(operator, entry):
     assert row.last_run_at is None  # so its schedule goes on as before
 
 
-def test_a_plain_task_runs_now(operator, entry, running_worker, redis_server):
-    if running_worker:
-        running_worker.kill()
-    redis_server.flush()
-
+def test_a_plain_task_runs_now(operator, entry, queue):
     page = post(operator, entry(task="tests.echo"), "run")
 
     assert "probe is published." in page.text
-    assert sum(queue_lengths().values()) == 1
+    assert len(peek(queue, 10)) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from celery import current_app
 from django.core.cache import cache
 
-from durable.broker.queues import queue_lengths
+from durable.broker.queues import peek
 from durable.console import messages, overview
 from durable.console.models import AuditEntry
 from durable.tasks.models import TaskRun
@@ -17,23 +17,13 @@ from durable.tests import probes
 LONG = 600  # seconds; longer than the test
 
 
-@pytest.fixture
-def queue(redis_server, running_worker):
-    """Return the name of an empty queue that no worker consumes."""
-    if running_worker:
-        running_worker.kill()
-    redis_server.flush()
-    yield "default"
-    redis_server.flush()
-
-
 def text_of(response):
     return " ".join(response.text.split())
 
 
 @pytest.mark.django_db
 def test_messages_are_shown_in_order_without_secrets_and_stay(viewer, queue):
-    probes.echo.delay("first")
+    probes.echo.apply_async(["first"], queue=queue)
     secret = {"word": "second", "password": "sesame"}
     current_app.send_task("tests.echo", kwargs=secret, queue=queue)
 
@@ -42,12 +32,12 @@ def test_messages_are_shown_in_order_without_secrets_and_stay(viewer, queue):
     assert 0 < page.index("&quot;first&quot;") < page.index("word=&quot;second&quot;")
     assert "password=&quot;********&quot;" in page
     assert "sesame" not in page
-    assert queue_lengths()[queue] == 2
+    assert len(peek(queue, 10)) == 2
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_message_of_a_durable_task_links_to_its_row(viewer, queue):
-    run = probes.durable.delay("one")
+    run = probes.durable.apply_async(["one"], queue=queue)
 
     page = text_of(viewer.get(f"/console/queues/{queue}/"))
 
@@ -59,7 +49,7 @@ def test_the_message_of_a_durable_task_links_to_its_row(viewer, queue):
 def test_a_page_shows_a_bounded_number_of_messages(viewer, queue, monkeypatch):
     monkeypatch.setattr(messages, "MAX_MESSAGES", 2)
     for word in "abc":
-        probes.echo.delay(word)
+        probes.echo.apply_async([word], queue=queue)
 
     shown = viewer.get(f"/console/queues/{queue}/").context["waiting"]
 
@@ -100,7 +90,7 @@ def test_any_message_can_be_shown(viewer, queue, raw):
 
 @pytest.mark.django_db
 def test_arguments_of_a_large_message_are_not_read(viewer, queue):
-    probes.echo.delay("x" * messages.MAX_SIZE)
+    probes.echo.apply_async(["x" * messages.MAX_SIZE], queue=queue)
 
     assert "bytes, not read" in viewer.get(f"/console/queues/{queue}/").text
 
