@@ -19,17 +19,22 @@ class HealthMiddleware(MiddlewareMixin):
         if request.path_info == "/health/live":
             return respond({})
         if request.path_info == "/health/ready":
-            return respond(readiness.check_all(), version=__version__)
+            checks, queues = readiness.check_all()
+            return respond(checks, queues=queues, version=__version__)
         return None
 
 
 def respond(checks: dict[str, bool], **details: str) -> JsonResponse:
-    """Return 200 if all checks passed, else 503; no cache on the way may keep it."""
+    """Return 200 if all checks passed, else 503; no cache on the way may keep it.
+
+    A queue that is stuck is no reason for 503: the status is "degraded" then.
+    """
     words = {True: "ok", False: "unavailable"}
     passed = all(checks.values())
     states = {name: words[ok] for name, ok in checks.items()}
+    degraded = passed and details.get("queues") == "stuck"
     return JsonResponse(
-        {"status": words[passed], "checks": states, **details},
+        {"status": "degraded" if degraded else words[passed], "checks": states, **details},
         status=200 if passed else 503,
         headers={"Cache-Control": "no-store"},
     )

@@ -10,6 +10,8 @@ from django.db.models import Count, Min
 from django.db.models.functions import Now
 from django.utils.timesince import timesince
 
+from durable.broker.circuit import circuit
+from durable.broker.queues import queue_lengths
 from durable.conf import conf
 from durable.mail.models import Email
 from durable.mail.tasks import deliver_email
@@ -104,6 +106,19 @@ def read_queues(
         state.messages = None if messages is None else messages.get(state.name, 0)
         state.consumers = None if consumers is None else consumers.get(state.name, 0)
     return list(names.values())
+
+
+def find_problems() -> list[str]:
+    """Return what is wrong with the queues, for people; none if all is well.
+
+    Raises:
+        kombu.exceptions.OperationalError, redis.exceptions.RedisError: the broker does not answer.
+    """
+    with circuit.guard():
+        lengths = queue_lengths()
+        # Asking takes a second, and without messages the answer does not matter.
+        consumers = consumers_of(ask_workers()) if any(lengths.values()) else None
+    return [state.problem for state in read_queues(lengths, consumers) if state.problem]
 
 
 def waiting_rows() -> Iterator[tuple[str, int, timedelta]]:

@@ -3,21 +3,23 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache as once
 from threading import Lock, Thread
 from typing import Any
 
 import structlog
-from django.core.cache import caches
+from django.core.cache import cache, caches
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
 from durable.broker.queues import check_broker
+from durable.health import queues
 
 logger = structlog.get_logger(__name__)
 
 TIMEOUT = 2.0  # seconds for all checks together; a probe waits for 5
+STUCK_KEY, STUCK_AGE = "health:stuck", 15  # seconds; probes come every few seconds
 # A check's connection gives up sooner than the work's; config/settings/base.py has the limits of those.
 DRIVER_OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {
@@ -51,7 +53,7 @@ def check_cache() -> None:
     caches["default"].set("tasks:readiness", 1, timeout=10)
 
 
-@cache
+@once
 def check_migrations() -> None:
     """Look for unapplied migrations, until this process has seen that there are none.
 
@@ -67,12 +69,35 @@ def check_migrations() -> None:
         )
 
 
+def check_queues() -> None:
+    """Look for queues in which work waits for too long, or for a worker that does not exist.
+
+    All web processes share an answer: it reads many rows, and asking the workers takes a second.
+
+    Raises:
+        LookupError: there are some.
+    """
+    stuck = cache.get(STUCK_KEY)
+    if stuck is None:
+        with database():
+            problems = queues.find_problems()
+        stuck = bool(problems)
+        cache.set(STUCK_KEY, stuck, STUCK_AGE)
+        if problems:
+            logger.warning("queues_stuck", problems=problems)
+    if stuck:
+        raise LookupError("work waits for too long")
+
+
 CHECKS: dict[str, Callable[[], object]] = {
     "database": check_database,
     "cache": check_cache,
     "broker": check_broker,
     "migrations": check_migrations,
 }
+# What is shown beside them. A web server serves as well as ever while a worker is missing, so this
+# never takes one out of rotation.
+REPORTS: dict[str, Callable[[], object]] = {"queues": check_queues}
 
 
 class CheckThread(Thread):
@@ -80,7 +105,7 @@ class CheckThread(Thread):
 
     def __init__(self, name: str) -> None:
         super().__init__(name=f"readiness-{name}", daemon=True)
-        self.check = CHECKS[name]
+        self.check = (CHECKS | REPORTS)[name]
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -104,11 +129,23 @@ def start(name: str) -> CheckThread:
         return threads[name]
 
 
-def check_all() -> dict[str, bool]:
-    """Return whether each check passed within TIMEOUT. The reasons are logged, not shown to strangers."""
+def check_all() -> tuple[dict[str, bool], str]:
+    """Return whether each check passed within TIMEOUT, and the state of the queues.
+
+    The reasons are logged, not shown to strangers. The queues are "ok", "stuck" or "unknown".
+    """
     deadline = time.monotonic() + TIMEOUT
-    started = {name: start(name) for name in CHECKS}
-    return {name: passed(name, thread, deadline) for name, thread in started.items()}
+    started = {name: start(name) for name in (*CHECKS, *REPORTS)}
+    checks = {name: passed(name, started[name], deadline) for name in CHECKS}
+    return checks, state_of(started["queues"], deadline)
+
+
+def state_of(thread: CheckThread, deadline: float) -> str:
+    """Wait for the report on the queues until `deadline`, a time of the monotonic clock."""
+    thread.join(max(0.0, deadline - time.monotonic()))
+    if isinstance(thread.error, LookupError):
+        return "stuck"
+    return "unknown" if thread.error or thread.is_alive() else "ok"
 
 
 def passed(name: str, thread: CheckThread, deadline: float) -> bool:

@@ -53,13 +53,9 @@ def check_queues() -> str:
     Raises:
         LookupError: what is wrong with some queues.
     """
-    with circuit.guard():
-        lengths = broker_queues.queue_lengths()
-        consumers = queues.consumers_of(queues.ask_workers()) if any(lengths.values()) else None
-    states = queues.read_queues(lengths, consumers)
-    if problems := [state.problem for state in states if state.problem]:
+    if problems := queues.find_problems():
         raise LookupError(" ".join(problems))
-    return "Each queue with messages has a worker." if consumers else "No messages wait."
+    return "No queue is stuck."
 
 
 def check_cache() -> str:

@@ -1,19 +1,26 @@
 import time
+from datetime import timedelta
 
 import pytest
+from celery import current_app
+from django.core.cache import cache
 from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.functions import Now
 
 from durable import __version__
-from durable.health import readiness
+from durable.health import queues, readiness
+from durable.tasks.models import TaskRun
 from durable.testing.workers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _a_process_that_has_just_started():
+def _a_process_that_has_just_started(redis_server):
     readiness.check_migrations.cache_clear()
+    current_app.control.purge()
+    cache.delete(readiness.STUCK_KEY)
 
 
 @pytest.fixture
@@ -52,8 +59,42 @@ def test_a_service_is_ready_when_every_check_passes(client):
     assert response.json() == {
         "status": "ok",
         "checks": {"database": "ok", "cache": "ok", "broker": "ok", "migrations": "ok"},
+        "queues": "ok",
         "version": __version__,
     }
+
+
+def queues_of(client):
+    response = client.get("/health/ready")
+    assert response.status_code == 200
+    assert set(response.json()["checks"].values()) == {"ok"}
+    return response.json()["status"], response.json()["queues"]
+
+
+def test_a_queue_whose_oldest_row_waits_too_long_is_reported_with_200(client, caplog):
+    run = TaskRun.objects.create(
+        name="tests.durable", queue="default", next_attempt_at=Now() - timedelta(minutes=6)
+    )
+    assert queues_of(client) == ("degraded", "stuck")
+    assert "has waited for 6 minutes" in caplog.text
+
+    run.delete()
+    assert queues_of(client) == ("degraded", "stuck")  # as processes share an answer
+    cache.delete(readiness.STUCK_KEY)
+    assert queues_of(client) == ("ok", "ok")
+
+
+def test_messages_without_a_consumer_are_reported_with_200(client, monkeypatch):
+    monkeypatch.setattr(queues, "queue_lengths", lambda: {"default": 2})
+    monkeypatch.setattr(queues, "ask_workers", dict)
+
+    assert queues_of(client) == ("degraded", "stuck")
+
+
+def test_queues_that_cannot_be_read_are_unknown(client, redis_server):
+    redis_server.stop()
+
+    assert client.get("/health/ready").json()["queues"] == "unknown"
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])

@@ -105,7 +105,7 @@ def test_an_unreachable_broker_fails_within_two_seconds(redis_server):
 
 @pytest.mark.django_db
 def test_messages_that_no_worker_consumes_are_reported_until_one_does(worker, monkeypatch):
-    monkeypatch.setattr(status.broker_queues, "queue_lengths", lambda: {"default": 1, "emails": 0})
+    monkeypatch.setattr(status.queues, "queue_lengths", lambda: {"default": 1, "emails": 0})
     wait_until(lambda: status.run("Queues", status.check_queues).ok)
 
     os.killpg(worker.group, signal.SIGSTOP)  # it neither consumes nor answers
