@@ -74,6 +74,10 @@ class Conf:
         1.0
     )  # seconds until another Beat notices that the leader stopped
 
+    # URL of a collector that takes OTLP over HTTP; without one there are no traces. The SDK reads this
+    # variable, and all others that begin with OTEL_, from the environment.
+    OTEL_EXPORTER_OTLP_ENDPOINT = Setting("")
+
     @property
     def visibility_timeout(self) -> float:
         """Seconds after which Redis delivers an unacknowledged message again."""

@@ -7,6 +7,7 @@ from celery.utils.functional import chunks
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, transaction
 
+from durable import tracing
 from durable.correlation import correlation_id
 from durable.mail.addresses import validate_address
 from durable.mail.enqueue import enqueue
@@ -144,6 +145,7 @@ def new_copy(email: Email) -> Email:
         related_type=email.related_type,
         related_id=email.related_id,
         correlation_id=correlation_id(),
+        traceparent=tracing.traceparent(),
         resend_of=email,
     )
 
@@ -179,6 +181,7 @@ def new_email(template: str, to: str, context: Mapping[str, Any] | None, key: st
         context=validate_context(context or {}),
         key=key,
         correlation_id=correlation_id(),
+        traceparent=tracing.traceparent(),
     )
 
 

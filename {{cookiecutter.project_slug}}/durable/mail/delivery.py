@@ -7,6 +7,7 @@ from functools import partial
 import structlog
 from django.db.models.functions import Now
 
+from durable import tracing
 from durable.conf import conf
 from durable.db import retry_until_written
 from durable.mail import connection, rendering, retry_policy
@@ -73,7 +74,10 @@ def deliver(email_id: str) -> timedelta | None:
     structlog.contextvars.bind_contextvars(email_id=email_id, correlation_id=email.correlation_id)
     if email.crashes:
         email.record_crash()
-    outcome = attempt(email)
+    about = {"email.template": email.template, "email.attempt": email.attempts}
+    with tracing.span("deliver mail", email.traceparent, about) as note:
+        outcome = attempt(email)
+        note("email.outcome", type(outcome).__name__.lower())
     held = retry_until_written(partial(write, email, outcome), conf.EMAIL_LEASE)
     log_outcome(email, outcome, held=held)
     if isinstance(outcome, Exhausted):

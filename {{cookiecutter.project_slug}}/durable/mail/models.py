@@ -12,6 +12,7 @@ from django.core.validators import validate_email
 from django.db import models, transaction
 from django.db.models import Q
 
+from durable import tracing
 from durable.db import FromNow, update
 from durable.leases import LeasedQuerySet, LeasedRow
 from durable.mail.addresses import bare_address
@@ -75,6 +76,7 @@ class Email(LeasedRow):
     message_id = models.CharField(max_length=255, blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
     correlation_id = models.CharField(max_length=100, blank=True)
+    traceparent = models.CharField(max_length=tracing.MAX_LENGTH, blank=True, editable=False)
     resend_of = models.ForeignKey(
         "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="resends"
     )

@@ -12,6 +12,7 @@ from anymail.signals import AnymailTrackingEvent, EventType, RejectReason, track
 from django.db import transaction
 from django.dispatch import receiver
 
+from durable import tracing
 from durable.mail.addresses import bare_address, is_single_address
 from durable.mail.models import Email, EmailEvent, Suppression
 from durable.text import MAX_ERROR_LENGTH, clean_text
@@ -55,7 +56,8 @@ def record_report(sender: Any, event: AnymailTrackingEvent, esp_name: str, **_: 
         if event.recipient and not getattr(sender, "reports_first_recipient", False):
             suppress(bare_address(str(event.recipient)), event, sender)
         return
-    with transaction.atomic():
+    about = {"email.report": kind, "email.provider": esp_name}
+    with tracing.span("report of mail", email.traceparent, about), transaction.atomic():
         new = email.apply_report(report_id(event, esp_name), kind, describe(event))
         if new:
             suppress(email.address, event, sender)

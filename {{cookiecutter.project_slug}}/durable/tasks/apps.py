@@ -2,6 +2,7 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from durable import tracing
 from durable.broker.connection import warn_if_kombu_is_untested
 
 
@@ -15,3 +16,4 @@ class TasksConfig(AppConfig):
         for module in ("broker.checks", "tasks.checks", "tasks.outcomes"):
             import_module(f"durable.{module}")
         warn_if_kombu_is_untested()
+        tracing.set_up()

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
+from durable import tracing
 from durable.broker.circuit import circuit
 from durable.conf import conf
 from durable.errors import BROKER_ERRORS, TRANSIENT_ERRORS
@@ -78,7 +79,9 @@ class Task(DjangoTask):
         validate_arguments(self.name, args, kwargs)
         if crashes.is_redelivered(request):
             crashes.count_crash(self)
-        return validate_result(self.name, super().__call__(*args, **kwargs))
+        parent = (request.headers or {}).get(tracing.TRACEPARENT)
+        with tracing.span(self.name, parent, tracing.attributes_of(request), stays=True):
+            return validate_result(self.name, super().__call__(*args, **kwargs))
 
     def apply_async(  # type: ignore[override] # Celery's own options pass through **options
         self,
@@ -110,6 +113,8 @@ class Task(DjangoTask):
             options["ignore_result"] = False  # the chord's body is called with the results
         start: dict[str, Any] = {"countdown": countdown, "eta": eta and with_zone(eta)}
         reprs = message_reprs(self.name, args, kwargs)
+        if context := tracing.traceparent():
+            options["headers"] = {tracing.TRACEPARENT: context, **(options.get("headers") or {})}
         with circuit.guard():
             return super().apply_async(args, kwargs, **start, **reprs | options)
 

@@ -65,6 +65,21 @@ def check_limits(**_: Any) -> list[CheckMessage]:
     ]
 
 
+@register("celery")
+def check_tracing(**_: Any) -> list[CheckMessage]:
+    """Refuse an endpoint that the exporter would fail to reach, time after time, in the background."""
+    endpoint = conf.OTEL_EXPORTER_OTLP_ENDPOINT
+    if not endpoint or re.fullmatch(r"https?://[^\s/]+(/\S*)?", endpoint):
+        return []
+    return [
+        Error(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT is {endpoint!r}, which is not the URL of a collector",
+            hint="Set an address such as http://collector:4318, or remove the variable.",
+            id="tasks.E005",
+        )
+    ]
+
+
 def limit_faults(
     soft: float | None, hard: float | None, longest: float
 ) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from durable import tracing
 from durable.broker.circuit import circuit
 from durable.conf import conf
 from durable.correlation import correlation_id
@@ -77,6 +78,7 @@ def enqueue(
         "queue": queue_for(task.name, **{"queue": getattr(task, "queue", None), **options}),
         "next_attempt_at": Now() + delay,
         "correlation_id": correlation_id(),
+        "traceparent": tracing.traceparent(),
     }
     if task_id := options.get("task_id"):
         # A link that is published again has the same id, and its row exists already.

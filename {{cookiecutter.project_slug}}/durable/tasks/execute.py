@@ -10,6 +10,7 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
+from durable import tracing
 from durable.conf import conf
 from durable.db import close_connections, retry_until_written
 from durable.errors import PoisonTaskError
@@ -70,7 +71,10 @@ def execute(task: Any, call: Any) -> Any:
     if run.is_poison:
         raise PoisonTaskError(f"{run.crashes} workers in a row have died with this task")
     try:
-        return call(*run.args, **run.kwargs)
+        with tracing.span(
+            task.name, run.traceparent, tracing.attributes_of(task.request), stays=True
+        ):
+            return call(*run.args, **run.kwargs)
     except Ignore:  # Celery sends no signal
         mark_done(task, run)
         raise

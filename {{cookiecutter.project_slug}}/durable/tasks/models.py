@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
+from durable import tracing
 from durable.db import FromNow
 from durable.leases import LeasedQuerySet, LeasedRow
 from durable.tasks.redaction import REDACTED, redacted_arguments
@@ -68,6 +69,7 @@ class TaskRun(LeasedRow):
     error_type = models.CharField("error", max_length=255, blank=True)
     traceback = models.TextField(blank=True)
     correlation_id = models.CharField(max_length=100, blank=True)
+    traceparent = models.CharField(max_length=tracing.MAX_LENGTH, blank=True, editable=False)
     first_failed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     replay_of = models.OneToOneField(

@@ -12,8 +12,8 @@
 | task_revoked        | main       | `enqueue.cancel`                      | failed (TaskRevokedError)    |
 
 `celeryd_init` and `beat_init` check the configuration, start the heartbeat and let the process wait longer for its broker,
-`heartbeat_sent` renews the heartbeat, `task_prerun` replaces a broken database connection, and
-`setup_logging` keeps Django's logging.
+`heartbeat_sent` renews the heartbeat, `task_prerun` replaces a broken database connection,
+`worker_process_shutdown` exports the last spans, and `setup_logging` keeps Django's logging.
 """
 
 import socket
@@ -30,7 +30,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 from redis.exceptions import RedisError
 
-from durable import heartbeat
+from durable import heartbeat, tracing
 from durable.broker.circuit import disable_circuit_breaker
 from durable.broker.connection import set_worker_broker_timeouts
 from durable.broker.queues import check_writes
@@ -273,6 +273,12 @@ def on_task_start(*, sender: Any, **_: Any) -> None:
     """
     if not sender.request.is_eager:
         close_old_connections()
+
+
+@signals.worker_process_shutdown.connect
+def on_process_end(**_: Any) -> None:
+    """Export the last spans of a pool process, which ends without Python's own clean-up."""
+    tracing.flush()
 
 
 @signals.setup_logging.connect

@@ -119,7 +119,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Show the worker's log below a failed test that used the worker."""
     report = yield
     worker = getattr(item, "funcargs", {}).get("worker")
-    if report.failed and isinstance(worker, Worker):
+    if report.failed and isinstance(worker, Worker) and not worker.log.closed:
         report.sections.append(("Log of the worker", worker.output()))
     return report
 

@@ -38,6 +38,7 @@ class Migration(migrations.Migration):
                 ('message_id', models.CharField(blank=True, max_length=255)),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
                 ('correlation_id', models.CharField(blank=True, max_length=100)),
+                ('traceparent', models.CharField(blank=True, editable=False, max_length=55)),
                 ('related_id', models.CharField(blank=True, max_length=64)),
                 ('related_type', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, to='contenttypes.contenttype')),
                 ('resend_of', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='resends', to='mail.email')),
