@@ -68,7 +68,7 @@ def locked(pk: int) -> Any:
 
 
 def run_now(row: Any) -> tuple[bool, str]:
-    """Publish the task, unless somebody did a moment ago."""
+    """Publish the task, unless another user did a moment ago."""
     recent = AuditEntry.objects.filter(
         at__gt=Now() - RUN_INTERVAL,
         action=AuditEntry.Action.RUN,
