@@ -45,7 +45,7 @@ GIT_VARIABLES = {
 
 NOT_COMMITTED = (
     "git: no commit was made, because the project is in the repository {top};"
-    " its CI and .pre-commit-config.yaml work only at the top of that repository: move them there"
+    " CI and .pre-commit-config.yaml work only at the top of that repository: move them there"
 )
 
 DEPLOY = {

@@ -109,7 +109,7 @@ def slug_faults(answer: str) -> Iterator[str]:
     if answer.startswith("pg_"):
         yield "begins with pg_, which PostgreSQL reserves for its own users; choose another name"
     if ANSWERS["deployment"] == "kubernetes" and (other := namesake(answer)):
-        yield f"and {other}, which lies beside it, get the same names in Kubernetes; choose another name"
+        yield f"and the project {other} beside it get the same names in Kubernetes; choose another name"
 
 
 def namesake(slug: str) -> str:
@@ -272,6 +272,6 @@ if __name__ == "__main__":
     if fault := too_old() or uncommitted():
         sys.exit(fault)
     if found := problems():
-        corrected = f"Add the right answers at the end, and run:\n  {repeat(found)}"
+        corrected = f"Fill in the answers at the end of this command and run it:\n  {repeat(found)}"
         sys.exit("\n".join([*found.values(), "", corrected]))
     set_aside()

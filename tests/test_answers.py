@@ -166,7 +166,7 @@ def test_two_projects_with_the_same_names_in_kubernetes_are_refused(
 
     done = cookiecutter("--no-input", "project_slug=a_b", "deployment=kubernetes")
     assert done.returncode == 1
-    assert "a-b, which lies beside it" in complaints(done.stderr)["project_slug"]
+    assert "the project a-b beside it" in complaints(done.stderr)["project_slug"]
     assert not (tmp_path / "a_b").exists()
     assert cookiecutter("--no-input", "project_slug=a_b").returncode == 0
 

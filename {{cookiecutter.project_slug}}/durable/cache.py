@@ -21,7 +21,7 @@ from durable.broker.circuit import Circuit
 
 logger = structlog.get_logger(__name__)
 
-HINT = "cache texts, numbers, lists, and dicts with texts as keys; of a model cache its id"
+HINT = "cache strings, numbers, lists, and dicts with string keys; for a model, cache its id"
 UNREADABLE = object()  # what a key holds that another program has written
 BATCH = 1000  # keys per command of `clear`
 
@@ -44,7 +44,7 @@ class JSONSerializer:
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(f"cache: {error}: {HINT}") from None
         if json.loads(text) != value:
-            raise TypeError(f"cache: a tuple, or a dict with keys that are no texts: {HINT}")
+            raise TypeError(f"cache: a tuple, or a dict with keys that are not strings: {HINT}")
         return text
 
     def loads(self, data: bytes) -> Any:

@@ -7,7 +7,7 @@ from django.apps import AppConfig
 class InvitationsConfig(AppConfig):
     name = "apps.invitations"
     home = "invitations:list"
-    summary = "Invitation links that work once and expire, with secrets that no table stores."
+    summary = "Invitation links that work once and expire. No table stores their secrets."
     # Redacted in the log and in Sentry (log_filters.py, config/settings/sentry.py).
     secret = re.compile(r"(?<=/invitations/accept/)[^/\s?'\">]+")
 

@@ -35,7 +35,7 @@ class UploadForm(forms.Form):
         file: UploadedFile = self.cleaned_data["file"]
         if file.size and file.size > MAX_FILE_SIZE:
             raise forms.ValidationError(
-                f"The file has {filesizeformat(file.size)}; the limit is "
+                f"The file is {filesizeformat(file.size)}; the limit is "
                 f"{filesizeformat(MAX_FILE_SIZE)}. Split it, and repeat the first line in each file."
             )
         validate_lines(file)

@@ -65,7 +65,7 @@ def validate_links(task: str, *, durable: bool, options: dict[str, Any]) -> None
     if chord and (durable or any(map(is_durable, task_names(chord)))):
         raise ValueError(
             f"{task}: a chord cannot hold durable tasks, since a part that runs twice is counted "
-            "twice: let each part write a row, and let the last one that finds all rows continue"
+            "twice: let each part write a row; the part that finds all rows starts the next task"
         )
     for name in names:
         if (name == "celery.chord" and durable) or is_durable(name) != durable:

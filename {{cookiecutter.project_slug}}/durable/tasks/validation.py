@@ -35,7 +35,7 @@ NOT_DURABLE = {
     "runs_in_beat": "a worker runs it",
 }
 RETURNS_LATER = (
-    "returns before its work is done: call it from a plain function, as with asyncio.run"
+    "returns before its work is done: wrap it in a plain function, for example with asyncio.run"
 )
 
 
@@ -179,8 +179,8 @@ def validate_start(task: Any, delay: timedelta) -> None:
     longest = max(fitting, pause)
     if delay.total_seconds() > longest:
         raise ValueError(
-            f"{task.name}: a start in {timedelta(seconds=round(delay.total_seconds()))} is too far "
-            f"away: the longest is {timedelta(seconds=round(longest))}, which fits into the broker's "
+            f"{task.name}: a delay of {timedelta(seconds=round(delay.total_seconds()))} is too long"
+            f": the longest is {timedelta(seconds=round(longest))}, which fits into the broker's "
             "visibility time-out; after that Redis delivers the task again: make it a DurableTask, "
-            "then the start is a column of its row"
+            "whose row stores the start time"
         )

@@ -85,7 +85,7 @@ def test_json_comes_back_as_it_was_written(value):
 )
 def test_what_is_no_json_is_refused_where_it_is_written(value):
     for write in (cache.set, cache.add, lambda key, value: cache.set_many({key: value})):
-        with pytest.raises(TypeError, match="cache texts, numbers, lists"):
+        with pytest.raises(TypeError, match="cache strings, numbers, lists"):
             write("one", value)
 
     assert cache.get("one") is None
