@@ -18,6 +18,7 @@ class Notification(models.Model):
     title = models.CharField(max_length=200)
     body = models.TextField(blank=True)
     url = models.CharField("link", max_length=500, blank=True)
+    correlation_id = models.CharField(max_length=100, blank=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     read_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -30,6 +31,12 @@ class Notification(models.Model):
                 fields=["user"],
                 name="notifications_unread",
                 condition=models.Q(read_at__isnull=True),
+            ),
+            # For the console.
+            models.Index(
+                fields=["correlation_id"],
+                name="notifications_by_correlation",
+                condition=~models.Q(correlation_id=""),
             ),
             # For the purge.
             models.Index(fields=["created_at"], name="notifications_by_age"),

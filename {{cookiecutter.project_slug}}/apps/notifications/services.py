@@ -11,6 +11,7 @@ from django.utils.text import Truncator
 from apps.notifications.models import Notification
 from apps.notifications.signals import announced, notified
 from apps.users.models import User
+from durable.api import correlation_id
 
 MAX_COUNTED = 99  # the page shows "99+", so counting stops there
 
@@ -30,7 +31,12 @@ def notify(user: User, kind: str, title: str, body: str = "", url: str = "") -> 
     """
     validate_path(url)
     notification = Notification.objects.create(
-        user=user, kind=kind, title=Truncator(title).chars(200), body=body, url=url
+        user=user,
+        kind=kind,
+        title=Truncator(title).chars(200),
+        body=body,
+        url=url,
+        correlation_id=correlation_id(),
     )
     transaction.on_commit(
         partial(notified.send_robust, sender=Notification, notification=notification)

@@ -133,6 +133,7 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Notifications are deleted after this time, read or not.
+CORRELATED_MODELS = ("notifications.Notification",)  # the console shows them beside tasks
 NOTIFICATION_RETENTION = timedelta(days=env.int("NOTIFICATION_RETENTION_DAYS", default=90))
 
 # The WebSocket of open pages. Without one, they poll every ten seconds.

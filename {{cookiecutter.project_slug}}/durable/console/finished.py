@@ -107,11 +107,13 @@ class Mails:
 
     Args:
         statuses: how many have each status.
+        providers: how many each provider has in each status; those without an attempt have none.
         finished: those that were sent, or have failed.
         cut: whether the day has more than NEWEST mails.
     """
 
     statuses: Counter[str]
+    providers: Counter[tuple[str, str]]
     finished: list[Finished]
     cut: bool
 
@@ -119,16 +121,17 @@ class Mails:
 def read_mails() -> Mails:
     """Return the newest mails of the last 24 hours; a failed one ended when its last attempt began."""
     since = timezone.now() - DAY
-    fields = ("status", "template", "sent_at", "started_at", "next_attempt_at")
+    fields = ("status", "provider", "template", "sent_at", "started_at", "next_attempt_at")
     rows = Email.objects.filter(queued_at__gte=since).order_by(F("queued_at").desc())
     found = list(rows.values_list(*fields)[:NEWEST])
     queue = queue_for(deliver_email.name)
     finished = [
         Finished(queue, template, sent_at or started_at, not sent_at, started_at, due_at)
-        for status, template, sent_at, started_at, due_at in found
+        for status, _provider, template, sent_at, started_at, due_at in found
         if status not in UNSENT and (sent_at or started_at)
     ]
-    return Mails(Counter(row[0] for row in found), finished, len(found) == NEWEST)
+    providers = Counter((provider, status) for status, provider, *_ in found if provider)
+    return Mails(Counter(row[0] for row in found), providers, finished, len(found) == NEWEST)
 
 
 def speeds(work: Iterable[Finished]) -> tuple[Speed, dict[str, Speed]]:

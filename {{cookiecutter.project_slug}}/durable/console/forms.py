@@ -93,12 +93,27 @@ class MailForm(WorkForm):
     """Filters of mails."""
 
     states = MAIL_STATES
-    exact = {"name": "template", "recipient": "to__icontains", "error": "last_error__icontains"}
+    exact = {
+        "name": "template",
+        "recipient": "to__icontains",
+        "provider": "provider",
+        "error": "last_error__icontains",
+    }
 
     name = text("Template", 100)
     recipient = text("Recipient", 320)
+    provider = text("Provider", 50)
     error = text("Error", 200)
-    field_order = ("state", "name", "recipient", "error", "since", "until", "correlation_id")
+    field_order = (
+        "state",
+        "name",
+        "recipient",
+        "provider",
+        "error",
+        "since",
+        "until",
+        "correlation_id",
+    )
 
     @staticmethod
     def rows() -> QuerySet[Email]:

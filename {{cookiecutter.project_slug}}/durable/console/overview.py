@@ -114,6 +114,7 @@ def read() -> dict[str, Any]:
         "leader": periodic.leader(),
         "entries": periodic.entries(tasks),
         "mails": sorted(mails.statuses.items()),
+        "providers": [(*key, count) for key, count in sorted(mails.providers.items())],
         "mails_cut": mails.cut,
         "chart": chart.draw(total, timezone.localtime()),
         "now": timezone.now(),

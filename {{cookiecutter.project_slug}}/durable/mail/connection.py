@@ -7,6 +7,7 @@ from typing import Any
 
 from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused
 from anymail.message import AnymailStatus
+from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 
 SMTP_OK = 250  # RFC 5321, section 4.2.3
@@ -27,6 +28,11 @@ class Current(threading.local):
 
 
 current = Current()
+
+
+def provider() -> str:
+    """Return the name of the provider: the module of its backend, such as "smtp" or "mailgun"."""
+    return settings.EMAIL_BACKEND.rpartition(".")[0].rpartition(".")[2][:50]
 
 
 def send(message: EmailMultiAlternatives) -> str:

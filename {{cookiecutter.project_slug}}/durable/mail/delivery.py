@@ -67,7 +67,7 @@ def deliver(email_id: str) -> timedelta | None:
     Raises:
         AttemptsExhaustedError: no attempt is left; the mail has failed.
     """
-    email = Email.objects.claim(email_id, conf.EMAIL_LEASE)
+    email = Email.objects.claim(email_id, conf.EMAIL_LEASE, provider=connection.provider())
     if email is None:
         logger.info("email_not_claimed", email_id=email_id)
         return None

@@ -73,6 +73,9 @@ class Email(LeasedRow):
     reply_to = models.JSONField(default=list, blank=True)
     headers = models.JSONField(default=dict, blank=True)
     status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
+    provider = models.CharField(
+        max_length=50, blank=True, help_text="Of the last attempt: the module of its backend."
+    )
     message_id = models.CharField(max_length=255, blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
     correlation_id = models.CharField(max_length=100, blank=True)

@@ -23,13 +23,14 @@ class Migration(migrations.Migration):
                 ('title', models.CharField(max_length=200)),
                 ('body', models.TextField(blank=True)),
                 ('url', models.CharField(blank=True, max_length=500, verbose_name='link')),
+                ('correlation_id', models.CharField(blank=True, editable=False, max_length=100)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('read_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='notifications', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ('-created_at', '-pk'),
-                'indexes': [models.Index(fields=['user', '-created_at', '-id'], name='notifications_by_user'), models.Index(condition=models.Q(('read_at__isnull', True)), fields=['user'], name='notifications_unread'), models.Index(fields=['created_at'], name='notifications_by_age')],
+                'indexes': [models.Index(fields=['user', '-created_at', '-id'], name='notifications_by_user'), models.Index(condition=models.Q(('read_at__isnull', True)), fields=['user'], name='notifications_unread'), models.Index(condition=models.Q(('correlation_id', ''), _negated=True), fields=['correlation_id'], name='notifications_by_correlation'), models.Index(fields=['created_at'], name='notifications_by_age')],
             },
         ),
     ]

@@ -127,6 +127,23 @@ def test_mails_are_counted_by_status(viewer, mail):
     assert viewer.get("/console/").context["mails"] == [("bounced", 2), ("sent", 1)]
 
 
+def test_mails_are_counted_by_provider(viewer, mail):
+    for provider, state in (
+        ("smtp", "sent"),
+        ("smtp", "sent"),
+        ("mailgun", "failed"),
+        ("", "queued"),
+    ):
+        mail(state, provider=provider)
+
+    page = viewer.get("/console/")
+
+    assert page.context["providers"] == [("mailgun", "failed", 1), ("smtp", "sent", 2)]
+    assert "/console/mails/?provider=mailgun" in page.text
+    found = viewer.get("/console/mails/?provider=mailgun").context["rows"]
+    assert [row.provider for row, _state in found] == ["mailgun"]
+
+
 def test_workers_show_what_they_run(viewer):
     run = {"id": "1", "name": "tests.durable", "since": time.time() - 60, "process": 42}
     answer = {"queues": ["default"], "paused": ["emails"], "processes": 2, "runs": [run]}

@@ -35,6 +35,7 @@ class Migration(migrations.Migration):
                 ('reply_to', models.JSONField(blank=True, default=list)),
                 ('headers', models.JSONField(blank=True, default=dict)),
                 ('status', models.CharField(choices=[('queued', 'Queued'), ('sending', 'Sending'), ('sent', 'Sent'), ('delivered', 'Delivered'), ('bounced', 'Bounced'), ('complained', 'Complained'), ('failed', 'Failed'), ('suppressed', 'Suppressed'), ('canceled', 'Canceled')], default='queued', max_length=20)),
+                ('provider', models.CharField(blank=True, help_text='Of the last attempt: the module of its backend.', max_length=50)),
                 ('message_id', models.CharField(blank=True, max_length=255)),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
                 ('correlation_id', models.CharField(blank=True, max_length=100)),
