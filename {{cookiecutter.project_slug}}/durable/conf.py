@@ -46,6 +46,7 @@ class Conf:
     RELEASE_RETRY_DELAY = Setting(timedelta(seconds=60))  # a sweep publishes it then
     TASK_RETENTION = Setting(timedelta(days=7))  # done tasks: long enough to look back a week
     FAILED_TASK_RETENTION = Setting(timedelta(days=90))  # failed tasks: a quarter to replay them
+    AUDIT_RETENTION = Setting(timedelta(days=365))  # who did what in the console
 
     # The console and the home page report a queue whose oldest row waits longer. A sweep publishes a
     # lost message within a minute, so five mean that workers are missing or too few.

@@ -51,6 +51,7 @@ TASK_RETRY_MAX_DELAY = RETRY_MAX_DELAY
 TASK_LIMIT_MARGIN = LIMIT_MARGIN
 TASK_RETENTION = timedelta(days=env.int("TASK_RETENTION_DAYS", default=7))
 FAILED_TASK_RETENTION = timedelta(days=env.int("FAILED_TASK_RETENTION_DAYS", default=90))
+AUDIT_RETENTION = timedelta(days=env.int("AUDIT_RETENTION_DAYS", default=365))
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # message per process: none waits behind a running task

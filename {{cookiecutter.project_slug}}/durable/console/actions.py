@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from durable.console.audit import record
 from durable.mail.api import publish_on_commit, resend_all
@@ -102,6 +103,22 @@ def cancel_tasks(pks: Sequence[UUID]) -> Result:
 def stop_tasks(pks: Sequence[UUID]) -> Result:
     """Cancel tasks that run, and end their processes."""
     return Result(len(stopping.stop(pks)))
+
+
+def move_task(user: Any, run: TaskRun, queue: str) -> bool:
+    """Move a waiting task to another queue, and record it; return whether it still waited elsewhere.
+
+    Its message in the old queue stays. The first worker that receives either of them runs the task.
+    """
+    waiting = TaskRun.objects.filter(pk=run.pk, status=TaskRun.Status.QUEUED).exclude(queue=queue)
+    with transaction.atomic():
+        moved = bool(waiting.update(queue=queue))
+        detail = f"from {run.queue} to {queue}"
+        record(user, "move", "task", target=str(run.pk), count=int(moved), detail=detail)
+        if moved and run.next_attempt_at <= timezone.now():
+            row = TaskRun.objects.only("name", "queue", "options").get(pk=run.pk)
+            transaction.on_commit(partial(publish_all, [row], enqueue.publish), robust=True)
+    return moved
 
 
 def run_tasks(pks: Sequence[UUID]) -> Result:

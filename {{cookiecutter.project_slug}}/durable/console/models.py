@@ -16,6 +16,7 @@ class AuditEntry(models.Model):
         REPLAY = "replay"
         CANCEL = "cancel"
         STOP = "stop"
+        MOVE = "move"
         RUN = "run", "run now"
         DISCARD = "discard"
         RESEND = "resend", "send again"
@@ -42,6 +43,7 @@ class AuditEntry(models.Model):
             ("replay_work", "Can replay tasks and send mails again"),
             ("cancel_work", "Can cancel waiting work"),
             ("stop_work", "Can stop running work"),
+            ("move_work", "Can move waiting tasks to another queue"),
             ("run_work", "Can run scheduled work now"),
             ("change_schedule", "Can run, enable and disable periodic tasks"),
             ("discard_work", "Can discard failed tasks"),

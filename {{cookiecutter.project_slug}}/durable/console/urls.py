@@ -13,6 +13,7 @@ urlpatterns = [
     path("workers/stop/", workers.stop, name="stop"),
     path("periodic/", schedule.index, name="periodic"),
     path("periodic/<int:pk>/<slug:action>/", schedule.act, name="periodic_action"),
+    path("tasks/<uuid:pk>/move/", work.move, name="move"),
     path("queues/<str:queue>/", workers.queue, name="queue"),
     path("queues/<str:queue>/pause/", views.pause, name="pause"),
     path("queues/<str:queue>/resume/", views.resume, name="resume"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from celery import current_app
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -12,9 +13,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from durable.console import details
-from durable.console.access import ProblemError, console_page, need
-from durable.console.actions import Action, perform
-from durable.console.kinds import Kind
+from durable.console.access import ProblemError, console_page, may, need
+from durable.console.actions import Action, move_task, perform
+from durable.console.kinds import TASKS, Kind
 from durable.console.states import WINDOW
 
 PER_PAGE = 50
@@ -86,6 +87,8 @@ def detail(request: HttpRequest, kind: Kind, pk: UUID) -> HttpResponse:
         if not (action.repeats and shown["repeated"])
     ]
     context = {"kind": kind, "row": row, "state": state, "actions": actions, **shown}
+    if kind is TASKS and row.status == row.QUEUED and may(request.user, "move_work"):
+        context["queues"] = sorted({*current_app.amqp.queues} - {row.queue})
     return render(request, f"console/{kind.name}.html", context)
 
 
@@ -100,6 +103,22 @@ def act(request: HttpRequest, kind: Kind, pk: UUID, action: str) -> HttpResponse
     if kind.model.objects.filter(pk=pk).exists():
         return redirect(f"console:{kind.name}", pk=pk)
     return redirect(f"console:{kind.plural}")
+
+
+@require_POST
+@console_page
+def move(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Move a waiting task to another queue."""
+    need(request.user, "move_work")
+    queue = request.POST.get("queue", "")
+    if queue not in current_app.amqp.queues:
+        raise ProblemError(400, "There is no such queue", repr(queue[:50]))
+    run = TASKS.get(pk)
+    if move_task(request.user, run, queue):
+        messages.success(request, f"{run.name} waits in {queue}.")
+    else:
+        messages.warning(request, f"{run.name} was not moved: it waits there, or waits no more.")
+    return redirect("console:task", pk=pk)
 
 
 def report(request: HttpRequest, action: Action, count: int, result: Any) -> None:

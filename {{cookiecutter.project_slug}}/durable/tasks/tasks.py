@@ -4,6 +4,7 @@ import time
 
 import structlog
 from celery import shared_task
+from django.apps import apps
 from django.core.cache import cache
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -49,7 +50,7 @@ def sync_paused_queues() -> int:
 
 @shared_task(base=Task, name="tasks.purge_old_runs")
 def purge_old_runs() -> int:
-    """Delete done and failed tasks when their retention is over.
+    """Delete done and failed tasks, and entries of the audit log, when their retention is over.
 
     The replay of a failed task stays as long as that one, which could be replayed again otherwise.
     """
@@ -59,4 +60,6 @@ def purge_old_runs() -> int:
         Q(status=states.DONE, finished_at__lt=before, replay_of=None)
         | Q(status=states.FAILED, finished_at__lt=failed_before)
     )
-    return purge(old) + purge(CrashCount.objects.filter(updated_at__lt=before))
+    entries = apps.get_model("console", "AuditEntry")  # of a layer above, which no task imports
+    audited = entries.objects.filter(at__lt=Now() - conf.AUDIT_RETENTION).order_by("at")
+    return sum(map(purge, (old, CrashCount.objects.filter(updated_at__lt=before), audited)))

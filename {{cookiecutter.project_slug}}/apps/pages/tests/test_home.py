@@ -1,5 +1,8 @@
 import pytest
 
+from apps.pages import views
+from durable.api import FailedTask
+
 pytestmark = pytest.mark.django_db
 
 
@@ -23,3 +26,13 @@ def test_developers_see_the_status_without_a_login(client, settings):
     settings.DEBUG = True
 
     assert "Status</h2>" in client.get("/").text
+
+
+def test_failed_tasks_are_counted_up_to_a_bound(admin_client, monkeypatch):
+    monkeypatch.setattr(views, "MAX_COUNTED", 2)
+    shown = []
+    for _ in range(3):
+        FailedTask.objects.create(name="tests.failing", status="failed")
+        shown.append(admin_client.get("/").context["failed_tasks"])
+
+    assert shown == ["1", "2", "2+"]

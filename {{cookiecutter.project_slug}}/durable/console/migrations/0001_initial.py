@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('user_text', models.CharField(help_text='Stays when the account is deleted.', max_length=255)),
-                ('action', models.CharField(choices=[('pause', 'Pause'), ('resume', 'Resume'), ('replay', 'Replay'), ('cancel', 'Cancel'), ('stop', 'Stop'), ('run', 'run now'), ('discard', 'Discard'), ('resend', 'send again'), ('enable', 'Enable'), ('disable', 'Disable')], max_length=20)),
+                ('action', models.CharField(choices=[('pause', 'Pause'), ('resume', 'Resume'), ('replay', 'Replay'), ('cancel', 'Cancel'), ('stop', 'Stop'), ('move', 'Move'), ('run', 'run now'), ('discard', 'Discard'), ('resend', 'send again'), ('enable', 'Enable'), ('disable', 'Disable')], max_length=20)),
                 ('kind', models.CharField(help_text='Of the target: queue, task, mail …', max_length=20)),
                 ('target', models.CharField(blank=True, help_text='Its id or name, if one.', max_length=255)),
                 ('count', models.PositiveIntegerField(default=1, help_text='Rows that were changed.')),
@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'indexes': [models.Index(fields=['at'], name='audit_entry_by_age')],
-                'permissions': [('view_console', 'Can see the console'), ('pause_queues', 'Can pause and resume queues'), ('replay_work', 'Can replay tasks and send mails again'), ('cancel_work', 'Can cancel waiting work'), ('stop_work', 'Can stop running work'), ('run_work', 'Can run scheduled work now'), ('change_schedule', 'Can run, enable and disable periodic tasks'), ('discard_work', 'Can discard failed tasks')],
+                'permissions': [('view_console', 'Can see the console'), ('pause_queues', 'Can pause and resume queues'), ('replay_work', 'Can replay tasks and send mails again'), ('cancel_work', 'Can cancel waiting work'), ('stop_work', 'Can stop running work'), ('move_work', 'Can move waiting tasks to another queue'), ('run_work', 'Can run scheduled work now'), ('change_schedule', 'Can run, enable and disable periodic tasks'), ('discard_work', 'Can discard failed tasks')],
                 'default_permissions': (),
             },
         ),

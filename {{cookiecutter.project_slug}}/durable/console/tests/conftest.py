@@ -39,6 +39,7 @@ def operator(login):
         "replay_work",
         "cancel_work",
         "stop_work",
+        "move_work",
         "change_schedule",
         "run_work",
         "discard_work",

@@ -1,9 +1,13 @@
 """Viewers look; each action needs a permission of its own."""
 
+from datetime import timedelta
+
 import pytest
+from django.db.models.functions import Now
 
 from durable.console.models import AuditEntry
 from durable.tasks.models import PausedQueue
+from durable.tasks.tasks import purge_old_runs
 
 pytestmark = pytest.mark.django_db
 PAGES = ["", "content/", "tasks/", "mails/", "workers/", "periodic/", "queues/default/", "audit/"]
@@ -99,3 +103,13 @@ def test_viewers_get_no_buttons(viewer, task, state):
 
 def test_an_action_is_no_link(operator, task):
     assert operator.get(f"/console/tasks/{task('failed').pk}/replay/").status_code == 405
+
+
+def test_old_entries_of_the_audit_log_are_purged(operator, settings):
+    settings.AUDIT_RETENTION = timedelta(days=30)
+    old, new = (AuditEntry.objects.create(user_text="Ann", action="pause") for _ in range(2))
+    AuditEntry.objects.filter(pk=old.pk).update(at=Now() - timedelta(days=31))
+
+    assert purge_old_runs() == 1
+
+    assert [*AuditEntry.objects.all()] == [new]
