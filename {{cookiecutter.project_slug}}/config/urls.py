@@ -17,6 +17,7 @@ urlpatterns = [
     path("accounts/login/", LoginView.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("notifications/", include("apps.notifications.urls")),
+    path("tasks/", include("durable.tasks.urls")),
     path("console/", include("durable.console.urls")),
     # % if cookiecutter.use_examples
     path("bookings/", include("apps.bookings.urls")),

@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from durable import tracing
 from durable.broker.circuit import circuit
 from durable.conf import conf
-from durable.correlation import correlation_id
+from durable.correlation import correlation_id, user_id
 from durable.errors import BROKER_ERRORS
 from durable.tasks import canvas
 from durable.tasks.models import TaskRun
@@ -79,6 +79,7 @@ def enqueue(
         "next_attempt_at": Now() + delay,
         "correlation_id": correlation_id(),
         "traceparent": tracing.traceparent(),
+        "user_id": user_id(),
     }
     if task_id := options.get("task_id"):
         # A link that is published again has the same id, and its row exists already.

@@ -144,6 +144,7 @@ def replay(failed: TaskRun) -> TaskRun:
                 "queue": failed.queue or queue_for(failed.name),
                 "options": {**failed.options, "retries": 0},
                 "correlation_id": failed.correlation_id,
+                "user_id": failed.user_id,
             },
         )
         if new:

@@ -70,6 +70,9 @@ class TaskRun(LeasedRow):
     traceback = models.TextField(blank=True)
     correlation_id = models.CharField(max_length=100, blank=True)
     traceparent = models.CharField(max_length=tracing.MAX_LENGTH, blank=True, editable=False)
+    user_id = models.CharField(
+        max_length=100, blank=True, help_text="The key of the user whose request caused it."
+    )
     first_failed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     replay_of = models.OneToOneField(

@@ -68,6 +68,7 @@ class Migration(migrations.Migration):
                 ('traceback', models.TextField(blank=True)),
                 ('correlation_id', models.CharField(blank=True, max_length=100)),
                 ('traceparent', models.CharField(blank=True, editable=False, max_length=55)),
+                ('user_id', models.CharField(blank=True, help_text='The key of the user whose request caused it.', max_length=100)),
                 ('first_failed_at', models.DateTimeField(blank=True, null=True)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('replay_of', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replayed_as', to='tasks.taskrun')),
