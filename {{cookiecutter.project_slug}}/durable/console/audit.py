@@ -5,8 +5,8 @@ from typing import Any
 from durable.console.models import AuditEntry
 
 
-def record(user: Any, action: str, kind: str, **values: Any) -> None:
-    """Write an entry; call it in the transaction of the action.
+def record(user: Any, action: str, kind: str, **values: Any) -> AuditEntry:
+    """Write an entry, and return it; call it in the transaction of the action.
 
     Args:
         user: who acts.
@@ -15,4 +15,4 @@ def record(user: Any, action: str, kind: str, **values: Any) -> None:
         values: the entry's `target`, `count` and `detail`.
     """
     name = str(user)[: AuditEntry._meta.get_field("user_text").max_length]
-    AuditEntry.objects.create(user=user, user_text=name, action=action, kind=kind, **values)
+    return AuditEntry.objects.create(user=user, user_text=name, action=action, kind=kind, **values)

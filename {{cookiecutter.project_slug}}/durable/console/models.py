@@ -1,5 +1,6 @@
 """What people did in the console."""
 
+import uuid
 from typing import ClassVar
 
 from django.conf import settings
@@ -51,3 +52,21 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_text}: {self.action} {self.count} {self.kind}"
+
+
+class BulkJob(models.Model):
+    """An action on many rows, in the background; its audit entry counts the rows that it has changed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    entry = models.OneToOneField(AuditEntry, on_delete=models.CASCADE, related_name="job")
+    query = models.TextField(blank=True, help_text="The filters of the list.")
+    total = models.PositiveIntegerField(help_text="Rows that matched when it was confirmed.")
+    done = models.PositiveIntegerField(default=0, help_text="Rows that it has looked at.")
+    after = models.UUIDField(
+        null=True, help_text="The last of them; they are in the order of keys."
+    )
+    problems = models.JSONField(default=list)
+    ended_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.entry}: {self.done} of {self.total}"

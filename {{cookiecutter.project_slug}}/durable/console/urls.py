@@ -17,6 +17,7 @@ urlpatterns = [
     path("queues/<str:queue>/", workers.queue, name="queue"),
     path("queues/<str:queue>/pause/", views.pause, name="pause"),
     path("queues/<str:queue>/resume/", views.resume, name="resume"),
+    path("jobs/<uuid:pk>/", work.job, name="job"),
     path("audit/", views.audit, name="audit"),
 ]
 for kind in (TASKS, MAILS):

@@ -89,7 +89,7 @@ def missing(request: HttpRequest, rest: str) -> HttpResponse:
 def audit(request: HttpRequest) -> HttpResponse:
     """List what people did, newest first."""
     newest = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True)[:MAX_ENTRIES]
-    entries = AuditEntry.objects.filter(pk__in=list(newest)).order_by("-pk")
+    entries = AuditEntry.objects.filter(pk__in=list(newest)).select_related("job").order_by("-pk")
     paginator = Paginator(entries, PER_PAGE)
     number = request.GET.get("page", "1")
     if (

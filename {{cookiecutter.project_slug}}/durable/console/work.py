@@ -12,15 +12,17 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from durable.console import bulk as bulk_jobs
 from durable.console import details
 from durable.console.access import ProblemError, console_page, may, need
 from durable.console.actions import Action, move_task, perform
 from durable.console.kinds import TASKS, Kind
+from durable.console.models import BulkJob
 from durable.console.states import WINDOW
 
 PER_PAGE = 50
 MAX_PAGES = WINDOW // PER_PAGE
-MAX_BULK = 1_000  # rows that one action changes: some seconds of one transaction
+MAX_BULK = 1_000  # rows that one request changes: some seconds of one transaction
 
 
 @require_safe
@@ -46,7 +48,7 @@ def index(request: HttpRequest, kind: Kind) -> HttpResponse:
         "cut": cut,
         "window": WINDOW,
         "filtered": any(value for name, value in form.cleaned_data.items() if name != "state"),
-        "max_bulk": MAX_BULK,
+        "max_bulk": WINDOW,
         "actions": kind.actions_for(request.user, form.cleaned_data["state"]),
     }
     return render(request, f"console/{kind.plural}.html", context)
@@ -140,6 +142,8 @@ def bulk(request: HttpRequest, kind: Kind) -> HttpResponse:
     need(request.user, action.permission)
     query = QueryDict(request.POST.get("query", ""))
     back = f"{reverse(f'console:{kind.plural}')}?{without_page(query)}"
+    if "total" in request.POST:
+        return start_job(request, kind, action, query)
     if "confirmed" in request.POST:
         pks = list(parse_keys(request.POST["confirmed"].split()))
         detail = request.POST.get("chosen", "")[:500]
@@ -147,11 +151,45 @@ def bulk(request: HttpRequest, kind: Kind) -> HttpResponse:
         report(request, action, len(pks), result)
         return redirect(back)
     pks, chosen = chosen_rows(request.POST, kind, query)
+    count, in_background = len(pks), len(pks) > MAX_BULK
     if not pks:
         messages.warning(request, f"Nothing was done: select at least one {kind.name}.")
         return redirect(back)
-    context = {"kind": kind, "action": action, "pks": pks, "chosen": chosen, "back": back}
-    return render(request, "console/confirm.html", context | {"query": query.urlencode()})
+    context = {
+        "kind": kind,
+        "action": action,
+        "count": count,
+        "pks": [] if in_background else pks,
+        "in_background": in_background,
+        "chosen": chosen,
+        "back": back,
+        "query": without_page(query),
+    }
+    return render(request, "console/confirm.html", context)
+
+
+def start_job(request: HttpRequest, kind: Kind, action: Action, query: QueryDict) -> HttpResponse:
+    """Start a confirmed action on many rows in the background, and show its progress."""
+    kind.filters(query)
+    text = request.POST["total"]
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= WINDOW):
+        raise ProblemError(400, "This is no number of rows", repr(text[:20]))
+    job = bulk_jobs.start(request.user, kind, action, without_page(query), int(text[:9]))
+    return redirect("console:job", pk=job.pk)
+
+
+@require_safe
+@never_cache
+@console_page
+def job(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show the progress of an action in the background; HTMX asks for the part that changes."""
+    found = BulkJob.objects.select_related("entry").filter(pk=pk).first()
+    if found is None:
+        raise ProblemError(404, "There is no such action", "Its audit entry was purged.")
+    part = bool(request.headers.get("HX-Request"))
+    template = "console/job_content.html" if part else "console/job.html"
+    plural = bulk_jobs.KINDS[found.entry.kind].plural
+    return render(request, template, {"job": found, "back": reverse(f"console:{plural}")})
 
 
 def chosen_rows(post: QueryDict, kind: Kind, query: QueryDict) -> tuple[list[UUID], str]:
@@ -160,8 +198,7 @@ def chosen_rows(post: QueryDict, kind: Kind, query: QueryDict) -> tuple[list[UUI
         return list(parse_keys(post.getlist("pk"))), "selected"
     form = kind.filters(query)
     rows, _cut = form.matching(kind.model.objects.all())
-    pks = list(rows.values_list("pk", flat=True)[: MAX_BULK + 1])
-    limit(len(pks))
+    pks = list(rows.values_list("pk", flat=True)[:WINDOW])
     return pks, f"filter: {without_page(query) or 'none'}"
 
 

@@ -2,6 +2,7 @@
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
+import uuid
 from django.conf import settings
 from django.db import migrations, models
 
@@ -33,5 +34,18 @@ class Migration(migrations.Migration):
                 'permissions': [('view_console', 'Can see the console'), ('pause_queues', 'Can pause and resume queues'), ('replay_work', 'Can replay tasks and send mails again'), ('cancel_work', 'Can cancel waiting work'), ('stop_work', 'Can stop running work'), ('move_work', 'Can move waiting tasks to another queue'), ('run_work', 'Can run scheduled work now'), ('change_schedule', 'Can run, enable and disable periodic tasks'), ('discard_work', 'Can discard failed tasks')],
                 'default_permissions': (),
             },
+        ),
+        migrations.CreateModel(
+            name='BulkJob',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('query', models.TextField(blank=True, help_text='The filters of the list.')),
+                ('total', models.PositiveIntegerField(help_text='Rows that matched when it was confirmed.')),
+                ('done', models.PositiveIntegerField(default=0, help_text='Rows that it has looked at.')),
+                ('after', models.UUIDField(help_text='The last of them; they are in the order of keys.', null=True)),
+                ('problems', models.JSONField(default=list)),
+                ('ended_at', models.DateTimeField(null=True)),
+                ('entry', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='job', to='console.auditentry')),
+            ],
         ),
     ]
