@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import POLLED_WITHIN, STAFF, Photograph, Service, Visit
+from tests.browser.conftest import ANN, POLLED_WITHIN, STAFF, Photograph, Service, Visit
 
 QUEUE_MAIL = """
 from durable.api import send_email
@@ -13,6 +13,37 @@ FAIL = """
 from apps.invitations.tasks import send_invitation_email
 
 send_invitation_email.delay("no number")
+"""
+FAIL_MANY = """
+from django.utils import timezone
+from durable.api import TaskRun
+
+TaskRun.objects.bulk_create(
+    TaskRun(
+        name="invitations.send_invitation_email",
+        args=["no number"],
+        queue="default",
+        status="failed",
+        error_type="Probe",
+        finished_at=timezone.now(),
+    )
+    for _ in range({count})
+)
+"""
+GRANT_VIEW = """
+from django.contrib.auth.models import Permission
+from apps.users.models import User
+
+ann = User.objects.get(email={email!r})
+User.objects.filter(pk=ann.pk).update(is_staff=True)
+ann.user_permissions.set(Permission.objects.filter(codename="view_console"))
+"""
+REVOKE_VIEW = """
+from apps.users.models import User
+
+ann = User.objects.get(email={email!r})
+User.objects.filter(pk=ann.pk).update(is_staff=False)
+ann.user_permissions.clear()
 """
 RENEWED = POLLED_WITHIN * 1000  # milliseconds
 
@@ -66,3 +97,44 @@ def test_a_failed_task_is_found_and_replayed(
     expect(page.get_by_text("Replayed as")).to_be_visible()
     page.goto("/console/")
     photograph(page, "console", {"width": 1280, "height": 900})
+
+
+def replay_all(page: Page, count: int) -> None:
+    """Replay all failed tasks of FAIL_MANY, once the page has said how many they are."""
+    page.goto("/console/tasks/?state=failed&error=Probe")
+    page.get_by_role("checkbox", name="all that match").check()
+    page.get_by_role("button", name="Replay…").click()
+    expect(page.get_by_role("heading", name=f"Replay {count} tasks?")).to_be_visible()
+    page.get_by_role("button", name=f"Replay {count}").click()
+
+
+def test_many_failed_tasks_are_replayed_once(service: Service, visit: Visit) -> None:
+    service.shell(FAIL_MANY.format(count=500))
+    page = visit(STAFF, "/console/").page
+
+    replay_all(page, 500)
+    expect(page.get_by_text("500 of 500 replayed.")).to_be_visible()
+    service.shell(FAIL_MANY.format(count=600))
+    replay_all(page, 1100)
+
+    expect(page.get_by_text("1100 of 1100, 600 changed.")).to_be_visible()
+    page.goto("/console/audit/")
+    expect(page.locator("tbody tr").nth(0)).to_contain_text("1100 tasks")
+    expect(page.locator("tbody tr").nth(1)).to_contain_text("500 tasks")
+
+
+def test_a_view_only_user_sees_every_page_and_no_button(service: Service, visit: Visit) -> None:
+    service.shell(FAIL_MANY.format(count=1))
+    service.shell(GRANT_VIEW.format(email=ANN))
+    try:
+        page = visit(ANN, "/console/").page
+        for path in ("", "tasks/", "mails/", "workers/", "periodic/", "audit/"):
+            page.goto(f"/console/{path}")
+            expect(page.locator("main h1")).to_be_visible()
+            expect(page.locator('main form[method="post"] button')).to_have_count(0)
+        page.goto("/console/tasks/?state=failed&error=Probe")
+        page.locator("tbody a").first.click()
+        expect(page.get_by_text("Timeline")).to_be_visible()
+        expect(page.locator('main form[method="post"]')).to_have_count(0)
+    finally:
+        service.shell(REVOKE_VIEW.format(email=ANN))
