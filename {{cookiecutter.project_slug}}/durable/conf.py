@@ -69,6 +69,9 @@ class Conf:
     # each. With many requests a second one of them waits, and the return of Redis is noticed soon.
     BROKER_CIRCUIT_RESET = Setting(timedelta(seconds=5))
 
+    # Proxies in front of web; with one or more, the request's id may come from it.
+    TRUSTED_PROXIES = Setting(1)
+
     # The leading Beat renews its lease three times within it, so one slow answer costs nothing, and
     # another Beat takes over well within 30 s.
     BEAT_LEASE = Setting(timedelta(seconds=15))

@@ -56,7 +56,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "durable.health.middleware.HealthMiddleware",  # first: a probe needs no HTTPS, host or session
+    "durable.middleware.RequestIdMiddleware",  # first: each response names its request
+    "durable.health.middleware.HealthMiddleware",  # early: a probe needs no HTTPS, host or session
     "durable.middleware.RefuseNULMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -180,9 +181,10 @@ FLOWER_PORT = env.int("FLOWER_PORT", default=5555)
 FLOWER_BASIC_AUTH = env.str("FLOWER_BASIC_AUTH", default="")
 
 # % endif
-# % if cookiecutter.use_examples
-# Number of proxies in front of web. Each appends its client's address to X-Forwarded-For.
+# Number of proxies in front of web. The nearest sets X-Request-ID; each appends its client's address
+# to X-Forwarded-For.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=1)
+# % if cookiecutter.use_examples
 # Payment gateway of apps/orders; `make dev` starts a fake one.
 PAYMENT_GATEWAY_URL = env.str("PAYMENT_GATEWAY_URL", default="")
 # Seconds to connect (TCP resends a lost packet after 3 s), and seconds for the answer (banks are slow).

@@ -1,10 +1,14 @@
 """Logs: one line per event on stderr; the lines of a request and of its tasks carry the same id."""
 
 import logging
+import os
 import sys
 from typing import Any
 
 import structlog
+from billiard.einfo import (  # type: ignore[attr-defined] # the stubs lack it
+    ExceptionWithTraceback,
+)
 from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
 
@@ -39,6 +43,25 @@ renderers: dict[str, list[Any]] = {
 }
 
 
+# Of syslog. systemd's journal reads the number before a line, and removes it.
+PRIORITIES = {"critical": 2, "error": 3, "exception": 3, "warning": 4, "info": 6, "debug": 7}
+
+
+def writes_to_journal() -> bool:
+    """Whether systemd's journal reads stderr: JOURNAL_STREAM names the device and the inode."""
+    try:
+        stderr = os.fstat(sys.stderr.fileno())
+    except (AttributeError, OSError):  # closed, or replaced by a test
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
+
+
+def with_priority(_logger: Any, level: str, text: Any) -> str:
+    """Put the priority of a log line before each of its lines, as systemd expects it."""
+    prefix = f"<{PRIORITIES.get(level, 6)}>"
+    return prefix + str(text).replace("\n", f"\n{prefix}")
+
+
 def without_second_traceback(_logger: Any, _method: str, event: Any) -> Any:
     """Drop the traceback from django-structlog's line of a failure: Django's or Celery's line has it."""
     if event["logger"].startswith("django_structlog."):
@@ -53,23 +76,35 @@ def without_celerys_data(_logger: Any, _method: str, event: Any) -> Any:
     return event
 
 
+def without_pools_wrapper(_logger: Any, _method: str, event: Any) -> Any:
+    """Unwrap an error of Celery's pool: the wrapper's text is the traceback once more."""
+    match event.get("exc_info"):
+        case (kind, ExceptionWithTraceback(exc=error), traceback):
+            event["exc_info"] = (kind, error, traceback)
+    return event
+
+
+def make_formatter() -> logging.Formatter:
+    """Return the formatter of all lines; config/server_logging.json gives it to the web server's own."""
+    return structlog.stdlib.ProcessorFormatter(
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *renderers[LOG_FORMAT],
+            *([with_priority] if writes_to_journal() else []),
+        ],
+        foreign_pre_chain=[
+            *shared_processors,
+            structlog.stdlib.ExtraAdder(),
+            without_celerys_data,
+            without_pools_wrapper,
+        ],
+    )
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "service": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "processors": [
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *renderers[LOG_FORMAT],
-            ],
-            "foreign_pre_chain": [
-                *shared_processors,
-                structlog.stdlib.ExtraAdder(),
-                without_celerys_data,
-            ],
-        }
-    },
+    "formatters": {"service": {"()": make_formatter}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "service"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
@@ -78,7 +113,7 @@ LOGGING = {
         "django.server": {"handlers": [], "propagate": True, "level": "ERROR"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.worker.control": {"level": "WARNING"},
-        "celery.app.trace": {"level": "ERROR"},
+        "celery.app.trace": {"level": "WARNING"},
         # % if cookiecutter.use_flower
         "flower.inspector": {"level": "ERROR"},  # warns until the workers have started
         # % endif
@@ -97,6 +132,7 @@ structlog.configure(
     cache_logger_on_first_use=True,
 )
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # RequestIdMiddleware has validated it
 # One line per request and one per task: at its end, with its duration.
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG

@@ -6,9 +6,9 @@ from datetime import timedelta
 os.environ |= {
     "SECRET_KEY": "a key for tests only",
     "DEFAULT_FROM_EMAIL": "noreply@example.com",
-    "LOG_FORMAT": "console",
 }
 os.environ.setdefault("LOG_LEVEL", "WARNING")
+os.environ.setdefault("LOG_FORMAT", "console")
 os.environ.setdefault("REDIS_PREFIX", "tests")
 os.environ.pop("SENTRY_DSN", None)
 os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from celery.worker import consumer
+from structlog.contextvars import bound_contextvars
 
 from durable import heartbeat
-from durable.broker.messages import validate_task_message
+from durable.broker.messages import log_fields, validate_task_message
 
 REFUSED_PAUSE = 1.0  # second between two attempts
 
@@ -32,6 +33,14 @@ class Consumer(consumer.Consumer):
                 handle(message)
 
         return on_task_received
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        with bound_contextvars(**log_fields(message)):
+            super().on_unknown_task(body, message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        with bound_contextvars(**log_fields(message)):
+            super().on_invalid_task(body, message, exc)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         super().on_connection_error_before_connected(exc)

@@ -101,6 +101,19 @@ def validate_types(values: Mapping[str, Any], types: Mapping[str, tuple[type, ..
             raise TypeError(f"{name} is {value!r}"[:80])
 
 
+def log_fields(message: Any) -> dict[str, Any]:
+    """Return the fields of the log lines of a message that becomes no task, as far as it has them."""
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    published = headers.get("__django_structlog__")
+    ids = published if isinstance(published, dict) else {}
+    work = ids.get("correlation_id") or ids.get("request_id") or headers.get("root_id")
+    return {
+        "task": headers.get("task"),
+        "queue": (message.delivery_info or {}).get("routing_key"),
+        "correlation_id": work or headers.get("id"),
+    }
+
+
 def replacement(message: Any, queue: str, fault: str) -> dict[str, Any]:
     """Return an empty message in place of an unreadable one, with its id and name if it has any."""
     headers = message.get("headers") if isinstance(message, dict) else None

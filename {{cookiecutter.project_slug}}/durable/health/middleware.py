@@ -10,7 +10,7 @@ from durable.health import readiness
 class HealthMiddleware(MiddlewareMixin):
     """Answers `/health/live` and `/health/ready`.
 
-    It comes first, so a probe needs no session, no HTTPS and no allowed host: Kubernetes calls a
+    It comes early, so a probe needs no session, no HTTPS and no allowed host: Kubernetes calls a
     pod by its IP address.
     """
 

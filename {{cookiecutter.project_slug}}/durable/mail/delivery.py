@@ -71,7 +71,9 @@ def deliver(email_id: str) -> timedelta | None:
     if email is None:
         logger.info("email_not_claimed", email_id=email_id)
         return None
-    structlog.contextvars.bind_contextvars(email_id=email_id, correlation_id=email.correlation_id)
+    structlog.contextvars.bind_contextvars(email_id=email_id)
+    if email.correlation_id:
+        structlog.contextvars.bind_contextvars(correlation_id=email.correlation_id)
     if email.crashes:
         email.record_crash()
     about = {"email.template": email.template, "email.attempt": email.attempts}

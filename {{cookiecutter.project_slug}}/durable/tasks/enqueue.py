@@ -18,6 +18,7 @@ from celery.exceptions import TaskRevokedError
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from structlog.contextvars import bound_contextvars
 
 from durable import tracing
 from durable.broker.circuit import circuit
@@ -32,6 +33,7 @@ from durable.text import clean_text, dump_json
 logger = structlog.get_logger(__name__)
 
 HEADER = "task_run"  # in the header of a message: its task has a row
+ATTEMPT = "task_attempt"  # in the header of the same: which attempt it starts
 CANCELED = "Canceled before it started."
 
 
@@ -77,15 +79,17 @@ def enqueue(
         "options": json.loads(links),
         "queue": queue_for(task.name, **{"queue": getattr(task, "queue", None), **options}),
         "next_attempt_at": Now() + delay,
-        "correlation_id": correlation_id(),
         "traceparent": tracing.traceparent(),
         "user_id": user_id(),
     }
-    if task_id := options.get("task_id"):
+    task_id = options.get("task_id")
+    key = row_id(task_id) if task_id else uuid.uuid4()
+    fields["correlation_id"] = correlation_id() or str(key)
+    if task_id:
         # A link that is published again has the same id, and its row exists already.
-        run, _new = TaskRun.objects.get_or_create(id=row_id(task_id), defaults=fields)
+        run, _new = TaskRun.objects.get_or_create(id=key, defaults=fields)
     else:
-        run = TaskRun.objects.create(**fields)
+        run = TaskRun.objects.create(id=key, **fields)
     # Robust: if publishing fails, the row is there, and the next sweep finds it.
     transaction.on_commit(partial(publish_or_log, run, delay), robust=True)
     return run
@@ -124,15 +128,16 @@ def publish(run: TaskRun, producer: Any = None, **options: Any) -> None:
     task = current_app.tasks.get(run.name)
     if run.queue in current_app.amqp.queues:  # a queue that was removed: the route decides
         options["queue"] = run.queue
-    current_app.send_task(
-        run.name,
-        task_id=str(run.pk),
-        producer=producer,
-        task_type=task,
-        headers={HEADER: True},
-        add_to_parent=False,
-        **{"ignore_result": getattr(task, "ignore_result", True), **run.options, **options},
-    )
+    with bound_contextvars(correlation_id=run.correlation_id or str(run.pk)):
+        current_app.send_task(
+            run.name,
+            task_id=str(run.pk),
+            producer=producer,
+            task_type=task,
+            headers={HEADER: True, ATTEMPT: run.attempts + 1},
+            add_to_parent=False,
+            **{"ignore_result": getattr(task, "ignore_result", True), **run.options, **options},
+        )
 
 
 def queue_for(name: str, **options: Any) -> str:

@@ -68,7 +68,8 @@ def execute(task: Any, call: Any) -> Any:
     task.request.args, task.request.kwargs = run.args, run.kwargs  # a retry may change them
     # A sweep may have published the message; what the task queues belongs to the same request.
     caused_by = {"user_id": run.user_id} if run.user_id else {}
-    structlog.contextvars.bind_contextvars(correlation_id=run.correlation_id, **caused_by)
+    ids = {"correlation_id": run.correlation_id or str(run.pk), "attempt": run.attempts}
+    structlog.contextvars.bind_contextvars(**ids, **caused_by)
     postpone_if_arguments_do_not_fit(task, run)
     if run.is_poison:
         raise PoisonTaskError(f"{run.crashes} workers in a row have died with this task")

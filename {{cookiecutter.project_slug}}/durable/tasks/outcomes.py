@@ -37,7 +37,7 @@ from durable.broker.queues import check_writes
 from durable.conf import conf
 from durable.db import close_connections, retry_until_written
 from durable.errors import TRANSIENT_ERRORS
-from durable.tasks import crashes, pausing
+from durable.tasks import crashes, log_context, pausing
 from durable.tasks.base import FIRST_FAILED_AT
 from durable.tasks.enqueue import HEADER, cancel, has_row, publish_or_log, queue_of, row_id
 from durable.tasks.execute import claimed_run, lease_of, mark_done
@@ -45,6 +45,7 @@ from durable.tasks.failures import links_of, record_failure
 from durable.tasks.models import TaskRun
 from durable.tasks.startup import exit_if_misconfigured
 from durable.tasks.validation import delay_until
+from durable.tasks.worker_output import redirect_to_log
 from durable.text import describe_error
 
 logger = structlog.get_logger(__name__)
@@ -62,6 +63,7 @@ def on_success(*, sender: Any, **_: Any) -> None:
 @signals.task_retry.connect
 def on_retry(*, sender: Any, request: Any, reason: Any, **_: Any) -> None:
     """Queue the row for its next attempt, and publish the message of that."""
+    log_context.bind_duration(request)
     if not has_row(request):
         crashes.forget(sender.request)
         return
@@ -284,3 +286,4 @@ def on_process_end(**_: Any) -> None:
 @signals.setup_logging.connect
 def on_logging_setup(**_: Any) -> None:
     """Keep Django's logging: Celery leaves it alone if this signal has a receiver."""
+    redirect_to_log()

@@ -5,14 +5,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
+from billiard.einfo import (  # type: ignore[attr-defined] # the stubs lack it
+    ExceptionWithTraceback,
+)
+from billiard.exceptions import TimeLimitExceeded
 from celery.exceptions import InvalidTaskError
-from celery.worker import request
+from celery.worker import request, state
 from django.db import DatabaseError
 from django.db.models.functions import Now
 
 from durable.db import close_connections
 from durable.tasks import crashes
 from durable.tasks.enqueue import has_row, row_id
+from durable.tasks.log_context import main_process_context
 from durable.tasks.models import TaskRun
 
 logger = structlog.get_logger(__name__)
@@ -38,22 +43,35 @@ class Request(request.Request):
         with self.in_task():
             super().on_timeout(soft, timeout)
 
-    def on_failure(self, *args: Any, **options: Any) -> Any:
-        """Report a failure or a rejection; see `on_timeout`."""
+    def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> Any:
+        """Report a failure or a rejection; see `on_timeout`.
+
+        The pool reports a hard time limit here first, and Celery all of it again in `on_timeout`.
+        """
+        error = exc_info.exception
+        error = error.exc if isinstance(error, ExceptionWithTraceback) else error
+        if isinstance(error, TimeLimitExceeded) and not state.should_terminate:
+            return None
         with self.in_task():
-            return super().on_failure(*args, **options)
+            return super().on_failure(exc_info, *args, **options)
+
+    def _announce_revoked(self, *args: Any) -> None:
+        with self.in_task():
+            super()._announce_revoked(*args)  # type: ignore[misc] # the stubs lack it
 
     @contextmanager
     def in_task(self) -> Iterator[None]:
-        """Give the task this request, as while it runs."""
+        """Give the task this request, and the log its fields, as while it runs."""
         try:
             context = self._context  # type: ignore[attr-defined]
         except (LookupError, TypeError, ValueError):
             yield  # a message of another publisher, for which Celery needs no request
             return
+        fields = main_process_context(self.name, context, self.time_start)
         self.task.request_stack.push(context)
         try:
-            yield
+            with structlog.contextvars.bound_contextvars(**fields):
+                yield
         finally:
             self.task.request_stack.pop()
 

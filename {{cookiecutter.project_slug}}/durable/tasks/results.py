@@ -12,6 +12,7 @@ from django.utils import timezone
 from django_celery_results.backends.database import DatabaseBackend
 
 from durable.errors import TaskFailedError
+from durable.requeue import purge
 from durable.tasks.enqueue import row_id
 from durable.tasks.models import TaskRun
 from durable.text import clean_text
@@ -75,6 +76,13 @@ class Backend(DatabaseBackend):  # type: ignore[misc]
     So `AsyncResult(task_id).state` and `.get(timeout=…)` answer for durable tasks. `get` returns None if
     the task stores no result, and raises TaskFailedError if it failed.
     """
+
+    def cleanup(self) -> None:
+        """Delete expired results, and log how many."""
+        if not self.expires:
+            return
+        for model in (self.TaskModel, self.GroupModel):
+            purge(model._default_manager.get_all_expired(self.expires).order_by("date_done"))
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         meta: dict[str, Any] = super()._get_task_meta_for(task_id)

@@ -107,15 +107,21 @@ class Worker:
         queues: the queues it consumes, by default all of them.
         concurrency: processes.
         hole: a proxy through which it reaches its broker.
+        environment: variables that the tests themselves do not have.
     """
 
     def __init__(
-        self, *queues: str, concurrency: int = CONCURRENCY, hole: Blackhole | None = None
+        self,
+        *queues: str,
+        concurrency: int = CONCURRENCY,
+        hole: Blackhole | None = None,
+        **environment: str,
     ) -> None:
         self.queues = queues or tuple(queue.name for queue in current_app.conf.task_queues)
         self.concurrency = concurrency
         self.hole = hole
-        self.broker = {"CELERY_BROKER_URL": f"redis://127.0.0.1:{hole.port}/0"} if hole else {}
+        broker = {"CELERY_BROKER_URL": f"redis://127.0.0.1:{hole.port}/0"} if hole else {}
+        self.environment = broker | environment
 
     def start(self, *, as_in_production: bool = False) -> None:
         """Start the worker; `wait` returns once it consumes."""
@@ -128,7 +134,7 @@ class Worker:
             f"--include={','.join(probe_modules())}",
         ]
         self.group = factory.start(
-            arguments, self.log.name, self.broker, as_in_production=as_in_production
+            arguments, self.log.name, self.environment, as_in_production=as_in_production
         )
 
     def wait(self) -> None:

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.sessions.models import Session
 from django.db.models.functions import Now
+from structlog.testing import capture_logs
 
 from apps.users.tasks import cleanup_sessions
 from config.schedule import SCHEDULE
@@ -15,8 +16,11 @@ def test_only_expired_sessions_are_deleted():
     for key, age in (("expired", DAY), ("valid", -DAY)):
         Session.objects.create(session_key=key, expire_date=Now() - age)
 
-    cleanup_sessions()
+    with capture_logs() as lines:
+        cleanup_sessions()
 
+    [line] = [line for line in lines if line["event"] == "purged"]
+    assert (line["table"], line["deleted"]) == ("django_session", 1)
     assert Session.objects.get().session_key == "valid"
 
 

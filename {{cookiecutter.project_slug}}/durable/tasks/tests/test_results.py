@@ -1,9 +1,15 @@
 """What `get_state` and Celery's own AsyncResult answer for tasks that store no result."""
 
+from datetime import timedelta
+
 import pytest
+from celery import current_app
 from celery.exceptions import TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+from structlog.testing import capture_logs
 
 from durable.api import TaskFailedError, TaskRun, cancel, get_state
 from durable.tests import probes
@@ -71,3 +77,17 @@ def test_a_caller_who_waits_for_a_failed_task_gets_its_error(worker, call):
     with pytest.raises(TaskFailedError, match="nothing to divide by"):
         result.get(timeout=60)
     assert result.state == "FAILURE"
+
+
+@pytest.mark.django_db
+def test_the_cleanup_of_results_logs_how_many_it_deleted():
+    for task_id, age in (("old", timedelta(days=2)), ("new", timedelta(0))):
+        TaskResult.objects.create(task_id=task_id)
+        TaskResult.objects.filter(task_id=task_id).update(date_done=timezone.now() - age)
+
+    with capture_logs() as lines:
+        current_app.tasks["celery.backend_cleanup"]()
+
+    purged = {line["table"]: line["deleted"] for line in lines if line["event"] == "purged"}
+    assert purged[TaskResult._meta.db_table] == 1
+    assert TaskResult.objects.get().task_id == "new"
