@@ -15,4 +15,11 @@ if ":" not in settings.FLOWER_BASIC_AUTH:
 address = settings.FLOWER_ADDRESS
 port = settings.FLOWER_PORT
 # A comma separates two logins only if a name and a colon follow: passwords may contain commas.
+# Its buttons stop workers and revoke tasks; the console does that, with permissions and an audit log.
+read_only = settings.FLOWER_READ_ONLY
+max_tasks = 10_000  # tasks; the default of 100,000 takes 430 MiB, more than the memory limit
+# Counters and tasks survive a restart if there is a file for them.
+persistent = bool(settings.FLOWER_DB)
+db = settings.FLOWER_DB
+state_save_interval = 300_000  # milliseconds; a killed Flower forgets this much
 basic_auth = re.split(r",\s*(?=[^,:]+:)", settings.FLOWER_BASIC_AUTH)

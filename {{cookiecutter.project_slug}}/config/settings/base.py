@@ -179,6 +179,10 @@ FLOWER_ADDRESS = env.str("FLOWER_ADDRESS", default="127.0.0.1")
 FLOWER_PORT = env.int("FLOWER_PORT", default=5555)
 # `name:password`, several separated by commas. Without any, Flower does not start; all else does.
 FLOWER_BASIC_AUTH = env.str("FLOWER_BASIC_AUTH", default="")
+FLOWER_READ_ONLY = env.bool("FLOWER_READ_ONLY", default=True)  # false: its buttons work
+FLOWER_DB = env.str(
+    "FLOWER_DB", default=""
+)  # file for its counters; they start at zero without one
 
 # % endif
 # Number of proxies in front of web. The nearest sets X-Request-ID; each appends its client's address

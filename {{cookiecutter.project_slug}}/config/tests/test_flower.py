@@ -14,13 +14,20 @@ from flower.utils.broker import Broker  # type: ignore[import-untyped]
 from redis.asyncio import ConnectionPool
 
 from durable.testing.servers import free_port
-from durable.testing.workers import TIMEOUT, Program, listens
+from durable.testing.workers import TIMEOUT, Program, listens, wait_until
 
 COMMAND = ("celery", "-A", "config", "flower", "--conf=config/flower.py")
 PORT = free_port()
 SECRET, OTHER_SECRET = "ann:sesame,open", "bob:sesame"
 
+READ_WRITE_PORT = free_port()
 flower = Program(*COMMAND, FLOWER_PORT=str(PORT), FLOWER_BASIC_AUTH=f"{SECRET}, {OTHER_SECRET}")
+read_write = Program(
+    *COMMAND,
+    FLOWER_PORT=str(READ_WRITE_PORT),
+    FLOWER_BASIC_AUTH=SECRET,
+    FLOWER_READ_ONLY="false",
+)
 open_flower = Program(*COMMAND, FLOWER_PORT=str(free_port()), FLOWER_BASIC_AUTH="")
 
 
@@ -30,16 +37,20 @@ def port():
     return PORT
 
 
-def status(port, secret=None):
-    request = Request(f"http://127.0.0.1:{port}/workers")
+def ask(port, path, secret=None, method="GET"):
+    request = Request(f"http://127.0.0.1:{port}{path}", method=method)
     if secret:
         request.add_header("Authorization", f"Basic {base64.b64encode(secret.encode()).decode()}")
     try:
         with urlopen(request) as response:
-            return response.status
+            return response.status, response.read().decode()
     except HTTPError as refusal:
         with refusal:
-            return refusal.code
+            return refusal.code, refusal.read().decode()
+
+
+def status(port, secret=None):
+    return ask(port, "/workers", secret)[0]
 
 
 def test_it_shows_the_workers_only_with_the_password(port):
@@ -48,6 +59,52 @@ def test_it_shows_the_workers_only_with_the_password(port):
 
 def test_a_password_may_hold_a_comma_and_another_login_may_follow(port):
     assert [status(port, "ann:sesame"), status(port, OTHER_SECRET)] == [401, 200]
+
+
+def test_a_probe_needs_no_password(port):
+    assert ask(port, "/healthcheck") == (200, "OK")
+
+
+def test_its_buttons_do_nothing_unless_a_variable_allows_it(port):
+    url = "/api/worker/shutdown/celery@nobody"
+    read_write.wait(READ_WRITE_PORT)
+
+    refused = ask(port, url, SECRET, method="POST")
+    allowed = ask(READ_WRITE_PORT, url, SECRET, method="POST")
+
+    assert (refused[0], allowed[0]) == (403, 404)  # allowed, but there is no such worker
+
+
+def test_what_it_saw_survives_a_restart(tmp_path):
+    port = free_port()
+    kept = Program(
+        *COMMAND,
+        FLOWER_PORT=str(port),
+        FLOWER_BASIC_AUTH=SECRET,
+        FLOWER_DB=str(tmp_path / "state"),
+    )
+    kept.wait(port)
+
+    def seen():
+        with current_app.connection_for_write() as connection:
+            current_app.events.Dispatcher(connection).send(
+                "task-received", uuid="task-7", name="tests.echo", args="()", kwargs="{}"
+            )
+        return "task-7" in ask(port, "/api/tasks", SECRET)[1]
+
+    wait_until(seen)
+    kept.process.terminate()
+    kept.process.communicate(timeout=TIMEOUT)
+    kept.process = None
+    kept.wait(port)
+
+    assert "task-7" in ask(port, "/api/tasks", SECRET)[1]
+
+
+def test_it_remembers_fewer_tasks_than_its_memory_holds(settings):
+    settings.FLOWER_BASIC_AUTH = SECRET
+
+    assert runpy.run_path(str(settings.BASE_DIR / "config/flower.py"))["max_tasks"] == 10_000
 
 
 def test_its_page_on_the_broker_counts_the_messages_of_this_service():
