@@ -116,8 +116,8 @@ def collector(monkeypatch, settings):
 def traced_worker(worker, collector):
     """A worker that exports its spans, in place of the worker of the tests."""
     worker.kill()
-    traced = Worker()
-    traced.broker = {name: os.environ[name] for name in os.environ if name.startswith("OTEL_")}
+    exported = {name: os.environ[name] for name in os.environ if name.startswith("OTEL_")}
+    traced = Worker(**exported)
     traced.start(as_in_production=True)
     traced.wait()
     yield traced
