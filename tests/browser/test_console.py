@@ -102,7 +102,7 @@ def test_a_failed_task_is_found_and_replayed(
 def replay_all(page: Page, count: int) -> None:
     """Replay all failed tasks of FAIL_MANY, once the page has said how many they are."""
     page.goto("/console/tasks/?state=failed&error=Probe")
-    page.get_by_role("checkbox", name="all that match").check()
+    page.get_by_role("checkbox", name="all rows that match").check()
     page.get_by_role("button", name="Replay…").click()
     expect(page.get_by_role("heading", name=f"Replay {count} tasks?")).to_be_visible()
     page.get_by_role("button", name=f"Replay {count}").click()

@@ -1,1 +1,1 @@
-"""The console: staff see all work and steer it."""
+"""The console: staff see and manage all work."""

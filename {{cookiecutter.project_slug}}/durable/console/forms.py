@@ -44,7 +44,7 @@ class WorkForm(forms.Form):
         data: dict[str, Any] = super().clean() or {}
         since, until = data.get("since"), data.get("until")
         if since and until and since > until:
-            self.add_error("until", "This is before “since”.")
+            self.add_error("until", "Choose a time after “Since”.")
         return data
 
     @property

@@ -45,7 +45,7 @@ class Kind:
             raise ProblemError(
                 404,
                 f"There is no such {self.name}",
-                "It was deleted meanwhile: by its retention, or by another person.",
+                "It was deleted by another user, or its retention period ended.",
             )
         return row
 
@@ -72,7 +72,7 @@ class Kind:
                 f"{form.fields[name].label or name.capitalize() if name in form.fields else ''}: {errors[0]}"
                 for name, errors in form.errors.items()
             )
-            raise ProblemError(400, "This filter makes no sense", detail)
+            raise ProblemError(400, "Invalid filter", detail)
         return form
 
 

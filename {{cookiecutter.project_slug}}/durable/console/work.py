@@ -35,7 +35,7 @@ def index(request: HttpRequest, kind: Kind) -> HttpResponse:
     begin = (number - 1) * PER_PAGE
     found = list(rows[begin : begin + PER_PAGE + 1])
     if number > 1 and not found:
-        raise ProblemError(404, "There is no such page", "The list ends before it.")
+        raise ProblemError(404, "There is no such page", "The list has fewer pages.")
     query = without_page(request.GET)
     context = {
         "kind": kind,
@@ -58,7 +58,7 @@ def page_number(request: HttpRequest) -> int:
     """Return the number of the page that is asked for, or raise ProblemError."""
     text = request.GET.get("page", "1")
     if not (text.isascii() and text.isdigit()):
-        raise ProblemError(400, "This is no page", f"page: {text[:20]!r} is no number.")
+        raise ProblemError(400, "Invalid page", f"page: {text[:20]!r} is not a number.")
     number = int(text[:9])
     if not 1 <= number <= MAX_PAGES:
         detail = f"The list has {MAX_PAGES} pages at most. Use the filters to find later rows."
@@ -127,7 +127,7 @@ def report(request: HttpRequest, action: Action, count: int, result: Any) -> Non
     """Tell the person what was done."""
     text = f"{result.changed} of {count} {action.done}."
     if result.changed < count and not result.problems:
-        text += " The others have changed meanwhile, or were in another state."
+        text += " The others changed in the meantime or were in another state."
     level = messages.SUCCESS if result.changed else messages.WARNING
     messages.add_message(request, level, text)
     for problem in result.problems:
@@ -153,7 +153,7 @@ def bulk(request: HttpRequest, kind: Kind) -> HttpResponse:
     pks, chosen = chosen_rows(request.POST, kind, query)
     count, in_background = len(pks), len(pks) > MAX_BULK
     if not pks:
-        messages.warning(request, f"Nothing was done: select at least one {kind.name}.")
+        messages.warning(request, f"Nothing changed: select at least one {kind.name}.")
         return redirect(back)
     context = {
         "kind": kind,
@@ -209,11 +209,11 @@ def parse_keys(texts: list[str]) -> Iterator[UUID]:
         try:
             yield UUID(text)
         except ValueError:
-            raise ProblemError(400, "This is no id", repr(text[:50])) from None
+            raise ProblemError(400, "Invalid id", repr(text[:50])) from None
 
 
 def limit(count: int) -> None:
     """Raise ProblemError for more rows than one action may change."""
     if count > MAX_BULK:
         detail = f"More than {MAX_BULK:,} rows match. Use the filters to choose fewer."
-        raise ProblemError(400, "These are too many", detail)
+        raise ProblemError(400, "Too many rows", detail)

@@ -89,7 +89,7 @@ def find_run(task_id: str) -> dict[str, Any]:
             if run["id"] == task_id:
                 return dict(run)
     raise ProblemError(
-        404, "This task does not run", "It has ended meanwhile, or its worker does not answer."
+        404, "This task is not running", "It has ended, or its worker does not answer."
     )
 
 

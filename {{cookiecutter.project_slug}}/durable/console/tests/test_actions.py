@@ -196,7 +196,7 @@ def test_a_choice_that_makes_no_sense_is_refused(operator, fields):
 def test_an_empty_choice_does_nothing(operator):
     page = post(operator, "mails/bulk/", action="cancel", query="state=queued")
 
-    assert "Nothing was done: select at least one mail." in page.text
+    assert "Nothing changed: select at least one mail." in page.text
 
 
 def test_the_audit_log_names_who_did_what(operator, task):

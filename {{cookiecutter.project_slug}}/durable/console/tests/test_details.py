@@ -36,7 +36,7 @@ def test_a_task_shows_everything_but_secrets(viewer, task):
         "Traceback: line 1",
         "ValueError: no",
         "celery@one",
-        "1 crashes of workers",
+        "1 worker crash in a row",
         'href="/console/tasks/?correlation_id=abc/1"',
         'href="/console/mails/?correlation_id=abc/1"',
     ):
