@@ -1,4 +1,4 @@
-"""URLs. `HealthMiddleware` answers /health/live and /health/ready before they are resolved."""
+"""URLs. `HealthMiddleware` answers /health/live and /health/ready before they are resolved, `MetricsMiddleware` /metrics."""
 
 from django.conf import settings
 from django.contrib import admin

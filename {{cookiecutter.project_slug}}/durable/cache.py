@@ -102,9 +102,14 @@ class RedisCache(DjangoRedisCache):
         super().__init__(server, params)
         self._class = CacheClient
 
+    @property
+    def client(self) -> Any:
+        """Redis itself, for commands that Django's cache lacks; `make_key` returns their keys."""
+        return self._cache.get_client(write=True)
+
     def clear(self) -> None:
         """Delete the keys of this cache, of all versions, and no other key."""
-        client: Any = self._cache.get_client(write=True)
+        client = self.client
         pattern = re.sub(r"([\\*?\[\]])", r"\\\1", self.key_prefix) + ":*"
         cursor = None
         while cursor != 0:

@@ -3,6 +3,7 @@
 A Django setting of the same name replaces a default, also in a test that changes it.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -54,6 +55,11 @@ class Conf:
     # Models of the service, each as "app.Model", with a `correlation_id` as tasks and mails have it. The
     # console shows their rows beside the task of the same id.
     CORRELATED_MODELS: Setting[tuple[str, ...]] = Setting(())
+
+    # Who may read /metrics; without either there is none. Prometheus sends the token, and comes from one
+    # of the networks, such as 10.0.0.0/8. If both are set, it must do both.
+    METRICS_TOKEN = Setting("")
+    METRICS_NETWORKS: Setting[Sequence[str]] = Setting(())
 
     # Longer than the slowest delivery that can succeed; the service derives it from its limits.
     EMAIL_LEASE = Setting(timedelta(seconds=60))

@@ -58,6 +58,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "durable.middleware.RequestIdMiddleware",  # first: each response names its request
     "durable.health.middleware.HealthMiddleware",  # early: a probe needs no HTTPS, host or session
+    "durable.console.metrics.middleware.MetricsMiddleware",  # /metrics, for the same reason
     "durable.middleware.RefuseNULMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -132,6 +133,10 @@ else:
         "target_session_attrs": "read-write",
     } | DATABASES["default"].get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Who may read /metrics; without either there is none.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_NETWORKS = env.comma_separated("METRICS_NETWORKS")
 
 # Notifications are deleted after this time, read or not.
 CORRELATED_MODELS = ("notifications.Notification",)  # the console shows them beside tasks

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache as once
-from threading import Lock, Thread
 from typing import Any
 
 import structlog
@@ -15,6 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from durable.broker.queues import check_broker
 from durable.health import queues
+from durable.health.parts import Question, start
 
 logger = structlog.get_logger(__name__)
 
@@ -100,47 +100,20 @@ CHECKS: dict[str, Callable[[], object]] = {
 REPORTS: dict[str, Callable[[], object]] = {"queues": check_queues}
 
 
-class CheckThread(Thread):
-    """Runs a check once. It is a daemon, so a check that hangs does not keep the process from exiting."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name=f"readiness-{name}", daemon=True)
-        self.check = (CHECKS | REPORTS)[name]
-        self.error: Exception | None = None
-
-    def run(self) -> None:
-        """Run the check and store its error."""
-        try:
-            self.check()
-        except Exception as error:  # noqa: BLE001 - any error of a driver means that the part is down
-            self.error = error
-
-
-threads: dict[str, CheckThread] = {}
-lock = Lock()
-
-
-def start(name: str) -> CheckThread:
-    """Start a check, or return the one that still runs: a part that hangs holds one thread, not one per probe."""
-    with lock:
-        if name not in threads or not threads[name].is_alive():
-            threads[name] = CheckThread(name)
-            threads[name].start()
-        return threads[name]
-
-
 def check_all() -> tuple[dict[str, bool], str]:
     """Return whether each check passed within TIMEOUT, and the state of the queues.
 
     The reasons are logged, not shown to strangers. The queues are "ok", "stuck" or "unknown".
     """
     deadline = time.monotonic() + TIMEOUT
-    started = {name: start(name) for name in (*CHECKS, *REPORTS)}
+    started = {
+        name: start(f"readiness-{name}", check) for name, check in (CHECKS | REPORTS).items()
+    }
     checks = {name: passed(name, started[name], deadline) for name in CHECKS}
     return checks, state_of(started["queues"], deadline)
 
 
-def state_of(thread: CheckThread, deadline: float) -> str:
+def state_of(thread: Question, deadline: float) -> str:
     """Wait for the report on the queues until `deadline`, a time of the monotonic clock."""
     thread.join(max(0.0, deadline - time.monotonic()))
     if isinstance(thread.error, LookupError):
@@ -148,7 +121,7 @@ def state_of(thread: CheckThread, deadline: float) -> str:
     return "unknown" if thread.error or thread.is_alive() else "ok"
 
 
-def passed(name: str, thread: CheckThread, deadline: float) -> bool:
+def passed(name: str, thread: Question, deadline: float) -> bool:
     """Wait for one check until `deadline`, a time of the monotonic clock."""
     thread.join(max(0.0, deadline - time.monotonic()))
     error = TimeoutError(f"no answer within {TIMEOUT:g} s") if thread.is_alive() else thread.error

@@ -13,10 +13,13 @@
 
 `celeryd_init` and `beat_init` check the configuration, start the heartbeat and let the process wait longer for its broker,
 `heartbeat_sent` renews the heartbeat, `task_prerun` replaces a broken database connection,
-`worker_process_shutdown` exports the last spans, and `setup_logging` keeps Django's logging.
+`worker_process_shutdown` exports the last spans, and `setup_logging` keeps Django's logging. For `/metrics`,
+`before_task_publish` adds the time to a message, `heartbeat_sent` stores what was counted, and `worker_shutdown`
+stores the rest.
 """
 
 import socket
+import time
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -37,7 +40,7 @@ from durable.broker.queues import check_writes
 from durable.conf import conf
 from durable.db import close_connections, retry_until_written
 from durable.errors import TRANSIENT_ERRORS
-from durable.tasks import crashes, log_context, pausing
+from durable.tasks import crashes, log_context, metrics, pausing
 from durable.tasks.base import FIRST_FAILED_AT
 from durable.tasks.enqueue import HEADER, cancel, has_row, publish_or_log, queue_of, row_id
 from durable.tasks.execute import claimed_run, lease_of, mark_done
@@ -218,10 +221,8 @@ def on_revoked(*, request: Any, terminated: bool = False, **_: Any) -> None:
     A row that waited for long may have several messages. So a running row is canceled only by the
     worker that has ended its process, or if its lease has ended.
     """
-    from celery.worker import state  # noqa: PLC0415 - only a worker has loaded it
-
     # Celery reports a process that was ended from outside as revoked, too.
-    if not (has_row(request) and request.id in state.revoked):
+    if not (has_row(request) and request.id in worker_state().revoked):
         return
     running = Q(status=TaskRun.Status.RUNNING)
     ended = running & Q(worker=request.hostname) if terminated else Q(pk=None)
@@ -229,6 +230,13 @@ def on_revoked(*, request: Any, terminated: bool = False, **_: Any) -> None:
         cancel(request.id, also=ended | running & Q(lease_until__lt=Now()))
     finally:
         close_connections()
+
+
+def worker_state() -> Any:
+    """Return what this worker does, as Celery knows it."""
+    from celery.worker import state  # noqa: PLC0415 - only a worker has loaded it
+
+    return state
 
 
 @signals.celeryd_init.connect
@@ -265,6 +273,20 @@ def on_heartbeat(*, sender: Any, **_: Any) -> None:
         heartbeat.beat(heartbeat.WAITING)
     else:
         heartbeat.beat()
+    metrics.flush(sender.eventer.hostname, len(worker_state().active_requests))
+
+
+@signals.worker_shutdown.connect
+def on_worker_stop(*, sender: Any, **_: Any) -> None:
+    """Store the last numbers for `/metrics`."""
+    metrics.stop(sender.hostname)
+
+
+@signals.before_task_publish.connect
+def on_publish(*, headers: dict[str, Any], **_: Any) -> None:
+    """Write the time into a message, from which `/metrics` has the wait."""
+    if metrics.enabled():
+        headers[metrics.PUBLISHED_AT] = time.time()
 
 
 @signals.task_prerun.connect

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import structlog
@@ -15,12 +16,23 @@ from django.db import DatabaseError
 from django.db.models.functions import Now
 
 from durable.db import close_connections
-from durable.tasks import crashes
+from durable.tasks import crashes, metrics
 from durable.tasks.enqueue import has_row, row_id
 from durable.tasks.log_context import main_process_context
 from durable.tasks.models import TaskRun
 
 logger = structlog.get_logger(__name__)
+
+
+def measured(on_success: Any) -> Any:
+    """Return Celery's `on_success`, which gets every result of the pool, so that it counts the run."""
+
+    @wraps(on_success)
+    def end(self: Any, result: Any, **options: Any) -> Any:
+        metrics.record_result(self, result)
+        return on_success(self, result, **options)
+
+    return end
 
 
 class Request(request.Request):
@@ -38,8 +50,16 @@ class Request(request.Request):
         except Exception as error:  # whatever it is, this message cannot be read
             raise InvalidTaskError(f"{type(error).__name__}: {error}") from error
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Measure a task: Celery makes a subclass for each, whose `on_success` calls no other class's."""
+        super().__init_subclass__(**options)
+        if metrics.enabled() and "on_success" in vars(cls):
+            cls.on_success = measured(cls.on_success)  # type: ignore[method-assign]
+
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Report a time limit; receivers of the signal find the request in the task, as in the pool."""
+        if not soft:
+            metrics.record_end(self, "failed")
         with self.in_task():
             super().on_timeout(soft, timeout)
 
@@ -52,6 +72,7 @@ class Request(request.Request):
         error = error.exc if isinstance(error, ExceptionWithTraceback) else error
         if isinstance(error, TimeLimitExceeded) and not state.should_terminate:
             return None
+        metrics.record_end(self, "crashed")  # any other end has been counted before
         with self.in_task():
             return super().on_failure(exc_info, *args, **options)
 

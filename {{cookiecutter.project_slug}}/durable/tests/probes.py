@@ -32,6 +32,11 @@ def echo(word: str) -> None:
     record(word)
 
 
+@shared_task(base=Task, name="tests.nothing")
+def nothing() -> None:
+    """A task that does nothing, for measurements of what surrounds it."""
+
+
 @shared_task(base=Task, name="tests.patience")
 def patience() -> None:
     """Record how many seconds this worker waits for its broker."""
