@@ -257,7 +257,9 @@ def queues_without_workers(tree: Tree) -> Iterator[str]:
     routed = queues(tree["config/queues.py"])
     folders: dict[str, set[str]] = {}
     for path, text in tree.items():
-        if path in {"Procfile", "compose.yaml"} or path.startswith("deploy/"):
+        if path in {"Procfile", "compose.yaml"} or path.startswith(
+            ("deploy/kubernetes/", "deploy/systemd/")
+        ):
             place = path.rpartition("/")[0] or path
             folders.setdefault(place, set()).update(listened(text))
     for place, found in folders.items():

@@ -1,0 +1,117 @@
+"""The files for Prometheus and Grafana: promtool accepts them, and they name what exists."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.rendering import PROJECT, ROOT, Bake
+
+MONITORING = ROOT / PROJECT / "deploy/monitoring"
+DOCS = ROOT / PROJECT / "docs"
+RULES = yaml.safe_load((MONITORING / "rules.yml").read_text("utf-8"))["groups"][0]["rules"]
+ALERTS = [rule["alert"] for rule in RULES]
+UNPACKED = ROOT / ".tools/prometheus"
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Return the path of promtool: from PATH, or from Debian's package, which needs no root to unpack."""
+    unpacked = UNPACKED / "usr/bin/promtool"
+    if found := shutil.which("promtool"):
+        return found
+    if not unpacked.exists():
+        unpack(UNPACKED)
+    if not unpacked.exists():
+        pytest.fail("promtool is missing: install Debian's package prometheus", pytrace=False)
+    return str(unpacked)
+
+
+def unpack(folder: Path) -> None:
+    """Download Debian's package of Prometheus into a folder, and unpack it there, if that is possible here."""
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["apt-get", "download", "prometheus"], cwd=folder, check=False, timeout=300)
+    for package in folder.glob("prometheus_*.deb"):
+        subprocess.run(["dpkg", "-x", package.name, "."], cwd=folder, check=False, timeout=300)
+        package.unlink()
+
+
+def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command, and return what it printed."""
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+
+
+def metrics_of(text: str) -> set[str]:
+    """Return the metrics that a text names, histograms by their own name."""
+    return {
+        re.sub(r"(_seconds)_(bucket|sum|count)$", r"\1", name)
+        for name in re.findall(r"\bdurable_\w+", text)
+    }
+
+
+def documented() -> set[str]:
+    """Return the metrics of docs/metrics.md; a test of the engine compares them with a live scrape."""
+    page = (DOCS / "metrics.md").read_text("utf-8")
+    return {*re.findall(r"^\| `(durable_\w+)` \|", page, re.MULTILINE)}
+
+
+def test_the_rules_pass_their_tests(promtool: str) -> None:
+    done = run(promtool, "test", "rules", "rules.test.yml", cwd=MONITORING)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_a_rule_that_never_fires_fails_its_test(promtool: str, tmp_path: Path, alert: str) -> None:
+    shutil.copytree(MONITORING, tmp_path, dirs_exist_ok=True)
+    rules = yaml.safe_load((tmp_path / "rules.yml").read_text("utf-8"))
+    for rule in rules["groups"][0]["rules"]:
+        if rule["alert"] == alert:
+            rule["expr"] = f"({rule['expr']}) and on () vector(0) > 1"
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules), encoding="utf-8")
+
+    assert run(promtool, "check", "rules", "rules.yml", cwd=tmp_path).returncode == 0
+    done = run(promtool, "test", "rules", "rules.test.yml", cwd=tmp_path)
+
+    assert done.returncode != 0
+    assert alert in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("deployment", ["compose", "kubernetes", "systemd"])
+def test_a_project_of_each_deployment_has_a_configuration_that_works(
+    promtool: str, bake: Bake, tmp_path: Path, deployment: str
+) -> None:
+    folder = shutil.copytree(bake(deployment=deployment) / "deploy/monitoring", tmp_path / "copy")
+    (folder / "metrics_token").write_text("x" * 32, encoding="utf-8")
+
+    done = run(promtool, "check", "config", "prometheus.yml", cwd=folder)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(ALERTS)} rules found" in done.stdout
+    assert (folder / "rules.yml").read_bytes() == (MONITORING / "rules.yml").read_bytes()
+
+
+@pytest.mark.parametrize("path", sorted(MONITORING.iterdir()), ids=lambda path: path.name)
+def test_each_metric_is_documented_and_so_exists(path: Path) -> None:
+    assert metrics_of(path.read_text("utf-8")) <= documented()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=ALERTS)
+def test_each_alert_has_a_runbook(rule: dict[str, dict[str, str]]) -> None:
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    headings = re.findall(r"^## (\w+)$", (ROOT / PROJECT / page).read_text("utf-8"), re.MULTILINE)
+
+    assert page == "docs/alerts.md"
+    assert anchor in {heading.lower() for heading in headings}
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+
+
+def test_each_runbook_has_an_alert_in_the_same_order() -> None:
+    page = (DOCS / "alerts.md").read_text("utf-8")
+
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == ALERTS
