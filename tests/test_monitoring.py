@@ -1,18 +1,25 @@
 """The files for Prometheus and Grafana: promtool accepts them, and they name what exists."""
 
+import json
 import re
 import shutil
+import socket
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from pytest_httpserver import HTTPServer
 
 from tests.rendering import PROJECT, ROOT, Bake
 
 MONITORING = ROOT / PROJECT / "deploy/monitoring"
 DOCS = ROOT / PROJECT / "docs"
 RULES = yaml.safe_load((MONITORING / "rules.yml").read_text("utf-8"))["groups"][0]["rules"]
+DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text("utf-8"))
 ALERTS = [rule["alert"] for rule in RULES]
 UNPACKED = ROOT / ".tools/prometheus"
 
@@ -39,6 +46,15 @@ def unpack(folder: Path) -> None:
     for package in folder.glob("prometheus_*.deb"):
         subprocess.run(["dpkg", "-x", package.name, "."], cwd=folder, check=False, timeout=300)
         package.unlink()
+
+
+def queries() -> dict[str, str]:
+    """Return the query of each panel of the dashboard, as Grafana sends it, by the panel's title."""
+    return {
+        panel["title"]: target["expr"].replace("$__rate_interval", "1m").replace("$job", "service")
+        for panel in DASHBOARD["panels"]
+        for target in panel["targets"]
+    }
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -115,3 +131,102 @@ def test_each_runbook_has_an_alert_in_the_same_order() -> None:
     page = (DOCS / "alerts.md").read_text("utf-8")
 
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == ALERTS
+
+
+def test_each_query_of_the_dashboard_is_one(promtool: str, tmp_path: Path) -> None:
+    rules = [{"record": "a:query", "expr": expr} for expr in queries().values()]
+    rules = [{**rule, "labels": {"panel": str(n)}} for n, rule in enumerate(rules)]
+    groups = {"groups": [{"name": "dashboard", "rules": rules}]}
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(groups), encoding="utf-8")
+
+    done = run(promtool, "check", "rules", "rules.yml", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(queries())} rules found" in done.stdout
+
+
+@pytest.fixture(scope="session")
+def answer() -> str:
+    """Return what a live `/metrics` answers."""
+    program = Path(__file__).with_name("live_metrics.py")
+    done = run(sys.executable, str(program), cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def prometheus(promtool: str, answer: str, httpserver: HTTPServer, tmp_path: Path) -> Iterator[str]:
+    """Start a Prometheus that scrapes the answer of a live service; return its address."""
+    httpserver.expect_request("/metrics").respond_with_data(answer, content_type="text/plain")
+    target = f"127.0.0.1:{httpserver.port}"
+    jobs = [{"job_name": "service", "static_configs": [{"targets": [target]}]}]
+    configuration = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    options = {
+        "config.file": "prometheus.yml",
+        "storage.tsdb.path": "data",
+        "web.listen-address": address,
+    }
+    program = str(Path(promtool).with_name("prometheus"))
+    command = [program, *(f"--{name}={value}" for name, value in options.items())]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        yield f"http://{address}"
+        process.terminate()
+
+
+def ask(promtool: str, address: str, query: str, cwd: Path) -> str:
+    """Return the samples of a query."""
+    return run(promtool, "query", "instant", address, query, cwd=cwd).stdout.strip()
+
+
+def test_each_query_of_the_dashboard_finds_something_in_a_real_prometheus(
+    promtool: str, prometheus: str, tmp_path: Path
+) -> None:
+    deadline = time.monotonic() + 60
+    twice = 'count_over_time(durable_task_runs_total{job="service"}[1m]) > 2'  # rates need two
+    while not ask(promtool, prometheus, twice, tmp_path):
+        assert time.monotonic() < deadline, "Prometheus has not scraped"
+        time.sleep(0.2)
+
+    empty = [
+        title
+        for title, query in queries().items()
+        if not ask(promtool, prometheus, query, tmp_path)
+    ]
+
+    assert empty == []
+
+
+def test_each_metric_of_the_files_is_in_a_live_answer(answer: str) -> None:
+    named = set().union(*(metrics_of(path.read_text("utf-8")) for path in MONITORING.iterdir()))
+
+    assert named <= {line.split()[2] for line in answer.splitlines() if line.startswith("# TYPE")}
+
+
+def test_no_panel_of_the_dashboard_hides_another() -> None:
+    cells = [
+        (x, y)
+        for panel in DASHBOARD["panels"]
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _y in cells) < 24  # Grafana's columns
+
+
+def test_the_dashboard_shows_every_metric_but_what_alerts_say_in_words() -> None:
+    shown = metrics_of(" ".join(queries().values()))
+
+    assert documented() - shown == {
+        "durable_build_info",
+        "durable_broker_writable",
+        "durable_broker_certificate_refused",
+        "durable_heartbeat_timestamp_seconds",
+        "durable_queue_waiting_rows",
+        "durable_worker_running_tasks",
+    }

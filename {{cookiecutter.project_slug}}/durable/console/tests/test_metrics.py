@@ -58,6 +58,12 @@ def read(client):
     return read
 
 
+@pytest.fixture
+def _no_other_worker(running_worker):
+    if running_worker and running_worker.is_alive():
+        running_worker.kill()  # it would take the tasks; the next test that needs it starts it again
+
+
 def run_of(name="tests.echo", queue="default", published=None, started=None, eta=None):
     now = time.time()
     return SimpleNamespace(
@@ -253,7 +259,8 @@ def test_counts_are_bounded(read, monkeypatch):
     assert found["durable_tasks_failed_recently", "default"] == 2
 
 
-def test_messages_are_counted(read, settings):
+@pytest.mark.usefixtures("_no_other_worker")
+def test_messages_are_counted(read):
     probes.echo.delay("one")
 
     assert read()["durable_queue_messages", "default"] >= 1
@@ -487,9 +494,7 @@ def test_a_service_without_metrics_stores_and_adds_nothing(settings):
 
 
 @pytest.fixture
-def measured_worker(running_worker):
-    if running_worker and running_worker.is_alive():
-        running_worker.kill()  # it would take some of the tasks; the next test starts it again
+def measured_worker(_no_other_worker):
     worker = Worker()
     worker.broker = {"METRICS_TOKEN": TOKEN}  # of a new process, which reads them
     worker.start(as_in_production=True)
