@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 
 from celery import current_app
-from django.core.cache import cache
+from django.core.cache import cache as django_cache
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from durable.tasks.metrics import BUCKETS, KINDS, WorkerBeat, label_of, read
+from durable.tasks.metrics import BUCKETS, KINDS, WorkerBeat, cache, label_of, read
 from durable.tasks.tasks import HEARTBEAT_KEY
 
 SILENT_AFTER = 30.0  # seconds; a worker beats every 2 s
@@ -30,12 +30,16 @@ def read_workers() -> list[Metric]:
     Raises:
         redis.exceptions.RedisError: the cache does not answer.
     """
-    workers, tasks = read()
+    try:
+        workers, tasks = read()
+        last = django_cache.get(HEARTBEAT_KEY)
+    finally:  # the thread of this scrape ends, and Django has a cache per thread
+        cache().client.connection_pool.disconnect()
     heartbeat = GaugeMetricFamily(
         "durable_heartbeat_timestamp_seconds",
         "When a worker last ran the heartbeat task that Beat sends; absent if too long ago.",
     )
-    if (last := cache.get(HEARTBEAT_KEY)) is not None:
+    if last is not None:
         heartbeat.add_metric([], float(last))
     return [*of_workers(workers), *of_tasks(tasks), heartbeat]
 
