@@ -495,8 +495,7 @@ def test_a_service_without_metrics_stores_and_adds_nothing(settings):
 
 @pytest.fixture
 def measured_worker(_no_other_worker):
-    worker = Worker()
-    worker.broker = {"METRICS_TOKEN": TOKEN}  # of a new process, which reads them
+    worker = Worker(METRICS_TOKEN=TOKEN)
     worker.start(as_in_production=True)
     worker.wait()
     yield worker
