@@ -40,6 +40,7 @@ PAGES_OF_USERS = [
 PAGES_OF_STAFF = [
     *("/", "/invitations/"),
     *("/console/", "/console/tasks/", "/console/mails/", "/console/audit/"),
+    *("/console/workers/", "/console/periodic/", "/console/queues/default/"),
 ]
 FAILING = """
 from apps.invitations.tasks import send_invitation_email
