@@ -13,7 +13,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-TIMEOUT = 180  # seconds; a tree takes a tenth
+TIMEOUT = 900  # seconds; the tests of the engine take up to a fifth of it
 LIBRARIES = (
     "_pytest.doctest",
     "aiosmtpd.controller",

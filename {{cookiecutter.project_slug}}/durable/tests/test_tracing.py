@@ -20,12 +20,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 # A web process of its own: Django is instrumented when it is set up.
 REQUEST = """
+import re
 import sys
 
 import django
 
 django.setup()
 
+from django.apps import apps
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
@@ -49,6 +51,7 @@ sys.modules["urls"] = urls
 from django.conf import settings
 
 settings.ROOT_URLCONF = "urls"
+apps.get_app_config("tasks").secret = re.compile("(?<=/accept/)[^/]+")
 settings.ALLOWED_HOSTS = ["testserver"]
 client = Client(headers={"traceparent": sys.argv[1]})
 assert client.get("/invitations/accept/the-secret/").status_code == 200
