@@ -88,7 +88,7 @@ FAMILIES = list(dict.fromkeys(map(family, TREES)))
 PROVIDERS = SPACE.choices("email_provider")
 
 
-def tests_of(tree: Combination) -> tuple[str, ...]:
+def chosen_for(tree: Combination) -> tuple[str, ...]:
     """Return the tests that a tree runs."""
     number = FAMILIES.index(family(tree))
     provider = PROVIDERS[number % len(PROVIDERS)]
@@ -159,7 +159,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     production = {**environment, **wanted, **PRODUCTION, **smtp}
     succeed(tree, fork_server, CHECKS, project, production)
 
-    chosen = ALL_TESTS if request.config.getoption("every_test") else tests_of(tree)
+    chosen = ALL_TESTS if request.config.getoption("every_test") else chosen_for(tree)
     tests = [path for path in chosen if (project / path.partition("::")[0]).exists()]
     arguments = [
         *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
