@@ -34,10 +34,10 @@ COMMANDS = {
 def has(server):
     """Return whether this project has a server and its entry point; other trees share the environment."""
     entry_point = COMMANDS[server][0].partition(":")[0]
-    return find_spec(server) and find_spec(entry_point)
+    return bool(find_spec(server) and find_spec(entry_point))
 
 
-@pytest.mark.parametrize("server", filter(has, COMMANDS))
+@pytest.mark.parametrize("server", [name for name in COMMANDS if has(name)])
 def test_the_servers_own_lines_are_json(server):
     port = free_port()
     arguments = [argument.format(port=port) for argument in COMMANDS[server]]
