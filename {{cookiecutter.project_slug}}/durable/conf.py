@@ -56,8 +56,8 @@ class Conf:
     # console shows their rows beside the task of the same id.
     CORRELATED_MODELS: Setting[tuple[str, ...]] = Setting(())
 
-    # Who may read /metrics; without either there is none. Prometheus sends the token, and comes from one
-    # of the networks, such as 10.0.0.0/8. If both are set, it must do both.
+    # Clients that can read /metrics; without both settings there is no such page. Prometheus sends the
+    # token, and comes from one of the networks, such as 10.0.0.0/8. If both are set, it must do both.
     METRICS_TOKEN = Setting("")
     METRICS_NETWORKS: Setting[Sequence[str]] = Setting(())
 

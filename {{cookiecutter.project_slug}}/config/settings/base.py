@@ -134,7 +134,7 @@ else:
     } | DATABASES["default"].get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Who may read /metrics; without either there is none.
+# Clients that can read /metrics. Without both settings there is no such page.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 METRICS_NETWORKS = env.comma_separated("METRICS_NETWORKS")
 

@@ -1,4 +1,4 @@
-"""Who may read `/metrics`: a request with the token, from one of the networks."""
+"""Decides which request can read `/metrics`: one with the token, from one of the networks."""
 
 from collections.abc import Iterator
 from hmac import compare_digest

@@ -75,7 +75,7 @@ def run_of(name="tests.echo", queue="default", published=None, started=None, eta
     )
 
 
-# Who may read it
+# Access
 
 
 def test_there_is_no_such_page_by_default(client, settings):
