@@ -107,7 +107,7 @@ class Email(LeasedRow):
                 fields=["message_id"], name="email_by_message_id", condition=~Q(message_id="")
             ),
             models.Index(
-                fields=["correlation_id"],
+                fields=["correlation_id", "-queued_at"],
                 name="email_by_correlation_id",
                 condition=~Q(correlation_id=""),
             ),

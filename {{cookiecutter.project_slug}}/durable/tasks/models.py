@@ -87,7 +87,7 @@ class TaskRun(LeasedRow):
             models.Index(fields=["status", "-finished_at"], name="taskrun_by_status"),
             models.Index(fields=["-queued_at"], name="taskrun_by_age"),
             models.Index(
-                fields=["correlation_id"],
+                fields=["correlation_id", "-queued_at"],
                 name="taskrun_by_correlation_id",
                 condition=~Q(correlation_id=""),
             ),

@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='email',
-            index=models.Index(condition=models.Q(('correlation_id', ''), _negated=True), fields=['correlation_id'], name='email_by_correlation_id'),
+            index=models.Index(condition=models.Q(('correlation_id', ''), _negated=True), fields=['correlation_id', '-queued_at'], name='email_by_correlation_id'),
         ),
         migrations.AddConstraint(
             model_name='email',

@@ -103,6 +103,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='taskrun',
-            index=models.Index(condition=models.Q(('correlation_id', ''), _negated=True), fields=['correlation_id'], name='taskrun_by_correlation_id'),
+            index=models.Index(condition=models.Q(('correlation_id', ''), _negated=True), fields=['correlation_id', '-queued_at'], name='taskrun_by_correlation_id'),
         ),
     ]
