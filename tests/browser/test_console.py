@@ -64,13 +64,13 @@ def test_a_paused_queue_keeps_a_mail_until_it_is_resumed(service: Service, visit
     service.shell(QUEUE_MAIL.format(address="paused@example.com"))
 
     expect(page.get_by_text("emails is paused by")).to_be_visible(timeout=RENEWED)
-    page.goto("/console/mails/?recipient=paused@example.com")
+    page.goto("/console/emails/?recipient=paused@example.com")
     expect(page.locator("tbody .tag")).to_have_text("queued")
     page.goto("/console/")
     page.get_by_role("button", name="Resume emails").click()
 
     assert service.mail_to("paused@example.com")
-    page.goto("/console/mails/?recipient=paused@example.com")
+    page.goto("/console/emails/?recipient=paused@example.com")
     expect(page.locator("tbody .tag")).to_have_text("sent")
     page.goto("/console/audit/")
     expect(page.locator("tbody tr").nth(0)).to_contain_text("resume")
@@ -128,7 +128,7 @@ def test_a_view_only_user_sees_every_page_and_no_button(service: Service, visit:
     service.shell(GRANT_VIEW.format(email=ANN))
     try:
         page = visit(ANN, "/console/").page
-        for path in ("", "tasks/", "mails/", "workers/", "periodic/", "audit/"):
+        for path in ("", "tasks/", "emails/", "workers/", "periodic/", "audit/"):
             page.goto(f"/console/{path}")
             expect(page.locator("main h1")).to_be_visible()
             expect(page.locator('main form[method="post"] button')).to_have_count(0)

@@ -39,7 +39,7 @@ PAGES_OF_USERS = [
 ]
 PAGES_OF_STAFF = [
     *("/", "/invitations/"),
-    *("/console/", "/console/tasks/", "/console/mails/", "/console/audit/"),
+    *("/console/", "/console/tasks/", "/console/emails/", "/console/audit/"),
     *("/console/workers/", "/console/periodic/", "/console/queues/default/"),
 ]
 FAILING = """

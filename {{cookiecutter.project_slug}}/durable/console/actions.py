@@ -67,7 +67,7 @@ def perform(user: Any, kind: str, action: Action, pks: Sequence[UUID], detail: s
 
     Args:
         user: who acts.
-        kind: "task" or "mail".
+        kind: "task" or "email".
         action: what to do.
         pks: the keys of the rows.
         detail: how they were chosen, for the audit log.
@@ -141,8 +141,8 @@ def discard_tasks(pks: Sequence[UUID]) -> Result:
     return Result(failed.only("pk").delete()[1].get(TaskRun._meta.label, 0))
 
 
-def resend_mails(pks: Sequence[UUID]) -> Result:
-    """Queue copies of finished mails that have no copy yet."""
+def resend_emails(pks: Sequence[UUID]) -> Result:
+    """Queue copies of finished emails that have no copy yet."""
     rows = Email.objects.filter(pk__in=pks).exclude(status__in=Email.UNFINISHED).order_by("pk")
     finished = list(rows.select_for_update().values_list("pk", flat=True))
     copied = Email.objects.filter(resend_of__in=finished).values_list("resend_of", flat=True)
@@ -150,19 +150,19 @@ def resend_mails(pks: Sequence[UUID]) -> Result:
     return Result(len(resend_all(Email.objects.filter(pk__in=new))))
 
 
-def cancel_mails(pks: Sequence[UUID]) -> Result:
-    """Cancel mails that no worker has started to send."""
+def cancel_emails(pks: Sequence[UUID]) -> Result:
+    """Cancel emails that no worker has started to send."""
     return Result(Email.objects.filter(pk__in=pks).cancel())
 
 
-def run_mails(pks: Sequence[UUID]) -> Result:
-    """Let mails be sent now that wait for their next attempt."""
+def run_emails(pks: Sequence[UUID]) -> Result:
+    """Let emails be sent now that wait for their next attempt."""
     moved = move_to_now(Email, pks)
     publish_on_commit(list(Email.objects.filter(pk__in=moved).only("status")))
     return Result(len(moved))
 
 
-FINISHED_MAILS = frozenset(Email.Status) - {*Email.UNFINISHED}
+FINISHED_EMAILS = frozenset(Email.Status) - {*Email.UNFINISHED}
 TASK_ACTIONS = (
     Action(
         "replay",
@@ -203,23 +203,23 @@ TASK_ACTIONS = (
         destructive=True,
     ),
 )
-MAIL_ACTIONS = (
+EMAIL_ACTIONS = (
     Action(
         "resend",
-        "Send again",
-        "queued again",
+        "Resend",
+        "resent",
         "replay_work",
-        FINISHED_MAILS,
-        resend_mails,
+        FINISHED_EMAILS,
+        resend_emails,
         repeats=True,
     ),
-    Action("run", "Send now", "due now", "run_work", frozenset({"retrying"}), run_mails),
+    Action("run", "Send now", "due now", "run_work", frozenset({"retrying"}), run_emails),
     Action(
         "cancel",
         "Cancel",
         "canceled",
         "cancel_work",
         frozenset({"queued", "retrying"}),
-        cancel_mails,
+        cancel_emails,
     ),
 )

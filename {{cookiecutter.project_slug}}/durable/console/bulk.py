@@ -16,13 +16,13 @@ from django.http import QueryDict
 
 from durable.console.actions import MAX_PROBLEMS, Action
 from durable.console.audit import record
-from durable.console.kinds import MAILS, TASKS, Kind
+from durable.console.kinds import EMAILS, TASKS, Kind
 from durable.console.models import AuditEntry, BulkJob
 from durable.tasks.base import DurableTask
 
 PAGE = 500  # rows of one transaction: about a second
 MAX_DURATION = 20.0  # seconds; then other tasks of the queue have their turn
-KINDS = {kind.name: kind for kind in (TASKS, MAILS)}
+KINDS = {kind.name: kind for kind in (TASKS, EMAILS)}
 
 
 def start(user: Any, kind: Kind, action: Action, query: str, total: int) -> BulkJob:

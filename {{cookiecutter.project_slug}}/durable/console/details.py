@@ -1,4 +1,4 @@
-"""What the page of one task or mail shows."""
+"""What the page of one task or email shows."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -55,11 +55,11 @@ def correlated(row: TaskRun | Email) -> dict[str, Any]:
         return {}
     same = {"correlation_id": row.correlation_id}
     tasks = TaskRun.objects.filter(**same).exclude(pk=row.pk).only("name", *COLUMNS)
-    mails = Email.objects.filter(**same).exclude(pk=row.pk).only("template", "to", "status")
+    emails = Email.objects.filter(**same).exclude(pk=row.pk).only("template", "to", "status")
     others = [apps.get_model(label) for label in conf.CORRELATED_MODELS]
     return {
         "same_tasks": [(task, state_of(task)) for task in tasks[:MAX_CAUSED]],
-        "same_mails": mails[:MAX_CAUSED],
+        "same_emails": emails[:MAX_CAUSED],
         "same_others": [
             other for model in others for other in described(model.objects.filter(**same))
         ],
@@ -127,8 +127,8 @@ def names_of(signature: Any) -> str:
         return "unreadable"
 
 
-def of_mail(email: Email) -> dict[str, Any]:
-    """Return the variables of a mail's page."""
+def of_email(email: Email) -> dict[str, Any]:
+    """Return the variables of an email's page."""
     newest = email.events.order_by("-happened_at", "-id")[:MAX_EVENTS]
     happened = [
         Event(
@@ -150,7 +150,7 @@ def of_mail(email: Email) -> dict[str, Any]:
 
 
 def related_object(email: Email) -> Any:
-    """Return the object that a mail is about; None if there is none, or none any more."""
+    """Return the object that an email is about; None if there is none, or none any more."""
     try:
         return email.related if email.related_type_id else None
     except (AttributeError, TypeError, ValueError, ValidationError):  # its model or key has changed
@@ -158,7 +158,7 @@ def related_object(email: Email) -> Any:
 
 
 def related_url(email: Email) -> str:
-    """Return the page of the object that a mail is about, in the admin; empty if there is none."""
+    """Return the page of the object that an email is about, in the admin; empty if there is none."""
     if not email.related_type:
         return ""
     name = f"admin:{email.related_type.app_label}_{email.related_type.model}_change"

@@ -23,7 +23,7 @@ UNSENT = (*Email.UNFINISHED, Email.Status.CANCELED, Email.Status.SUPPRESSED)
 
 @dataclass(frozen=True)
 class Finished:
-    """One finished task or mail."""
+    """One finished task or email."""
 
     queue: str
     name: str
@@ -102,14 +102,14 @@ def finished_tasks() -> Iterator[Finished]:
 
 
 @dataclass
-class Mails:
-    """The newest mails of a day.
+class Emails:
+    """The newest emails of a day.
 
     Args:
         statuses: how many have each status.
         providers: how many each provider has in each status; those without an attempt have none.
         finished: those that were sent, or have failed.
-        cut: whether the day has more than NEWEST mails.
+        cut: whether the day has more than NEWEST emails.
     """
 
     statuses: Counter[str]
@@ -118,8 +118,8 @@ class Mails:
     cut: bool
 
 
-def read_mails() -> Mails:
-    """Return the newest mails of the last 24 hours; a failed one ended when its last attempt began."""
+def read_emails() -> Emails:
+    """Return the newest emails of the last 24 hours; a failed one ended when its last attempt began."""
     since = timezone.now() - DAY
     fields = ("status", "provider", "template", "sent_at", "started_at", "next_attempt_at")
     rows = Email.objects.filter(queued_at__gte=since).order_by(F("queued_at").desc())
@@ -131,7 +131,7 @@ def read_mails() -> Mails:
         if status not in UNSENT and (sent_at or started_at)
     ]
     providers = Counter((provider, status) for status, provider, *_ in found if provider)
-    return Mails(Counter(row[0] for row in found), providers, finished, len(found) == NEWEST)
+    return Emails(Counter(row[0] for row in found), providers, finished, len(found) == NEWEST)
 
 
 def speeds(work: Iterable[Finished]) -> tuple[Speed, dict[str, Speed]]:

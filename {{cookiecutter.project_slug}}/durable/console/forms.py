@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.db.models import Q, QuerySet
 
-from durable.console.states import MAIL_STATES, TASK_STATES, State, search
+from durable.console.states import EMAIL_STATES, TASK_STATES, State, search
 from durable.mail.models import Email
 from durable.tasks.models import TaskRun
 
@@ -24,7 +24,7 @@ def text(label: str, length: int) -> forms.CharField:
 
 
 class WorkForm(forms.Form):
-    """The filters that tasks and mails have in common."""
+    """The filters that tasks and emails have in common."""
 
     states: ClassVar[Mapping[str, State]]
     exact: ClassVar[dict[str, str]]  # a field of the form: the lookup that it is compared by
@@ -89,10 +89,10 @@ class TaskForm(WorkForm):
         return TaskRun.objects.defer("args", "kwargs", "options", "traceback")
 
 
-class MailForm(WorkForm):
-    """Filters of mails."""
+class EmailForm(WorkForm):
+    """Filters of emails."""
 
-    states = MAIL_STATES
+    states = EMAIL_STATES
     exact = {
         "name": "template",
         "recipient": "to__icontains",

@@ -8,9 +8,9 @@ from uuid import UUID
 from django.http import QueryDict
 
 from durable.console.access import ProblemError, may
-from durable.console.actions import MAIL_ACTIONS, TASK_ACTIONS, Action
-from durable.console.forms import MailForm, TaskForm, WorkForm
-from durable.console.states import mail_state
+from durable.console.actions import EMAIL_ACTIONS, TASK_ACTIONS, Action
+from durable.console.forms import EmailForm, TaskForm, WorkForm
+from durable.console.states import email_state
 from durable.mail.models import Email
 from durable.tasks.models import TaskRun
 from durable.tasks.results import state_of
@@ -18,7 +18,7 @@ from durable.tasks.results import state_of
 
 @dataclass(frozen=True)
 class Kind:
-    """Tasks or mails.
+    """Tasks or emails.
 
     Args:
         name: of one: "task", as in the names of the URLs.
@@ -77,4 +77,4 @@ class Kind:
 
 
 TASKS = Kind("task", TaskRun, TaskForm, TASK_ACTIONS, state_of)
-MAILS = Kind("mail", Email, MailForm, MAIL_ACTIONS, mail_state)
+EMAILS = Kind("email", Email, EmailForm, EMAIL_ACTIONS, email_state)

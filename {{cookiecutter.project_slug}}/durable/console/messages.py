@@ -4,8 +4,11 @@ import json
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_aware
 from kombu.utils.encoding import bytes_to_str
 
 from durable.broker.messages import validate_message
@@ -34,7 +37,7 @@ class Message:
     name: str
     task_id: str
     run: Any
-    due: str
+    due: datetime | None
     attempt: int
     arguments: str
 
@@ -50,7 +53,7 @@ def read(raw: bytes) -> Message:
         message = json.loads(bytes_to_str(raw))
         validate_message(message)
     except (LookupError, RecursionError, TypeError, ValueError):
-        return Message("", "", None, "", 1, f"unreadable, {len(raw):,} bytes")
+        return Message("", "", None, None, 1, f"unreadable, {len(raw):,} bytes")
     headers: dict[str, Any] = message.get("headers") or {}
     task_id = clean_text(str(headers.get("id") or ""))
     name = clean_text(str(headers.get("task") or ""))
@@ -60,10 +63,19 @@ def read(raw: bytes) -> Message:
         name[:255],
         task_id[:255],
         row_id(task_id) if durable else None,
-        clean_text(str(headers.get("eta") or ""))[:32],
+        due_time(headers.get("eta")),
         retries + 1 if isinstance(retries, int) else 1,
         "in its row" if durable else arguments_of(name, message, len(raw)),
     )
+
+
+def due_time(eta: Any) -> datetime | None:
+    """Return the time in a message; None if it has none, or none that Celery writes."""
+    try:
+        due = parse_datetime(str(eta))
+    except ValueError:
+        return None
+    return due if due and is_aware(due) else None
 
 
 def arguments_of(name: str, message: dict[str, Any], size: int) -> str:

@@ -20,7 +20,7 @@ class AuditEntry(models.Model):
         MOVE = "move"
         RUN = "run", "run now"
         DISCARD = "discard"
-        RESEND = "resend", "send again"
+        RESEND = "resend"
         ENABLE = "enable"
         DISABLE = "disable"
 
@@ -30,7 +30,7 @@ class AuditEntry(models.Model):
     )
     user_text = models.CharField(max_length=255, help_text="Stays when the account is deleted.")
     action = models.CharField(max_length=20, choices=Action)
-    kind = models.CharField(max_length=20, help_text="Of the target: queue, task, mail …")
+    kind = models.CharField(max_length=20, help_text="Of the target: queue, task, email …")
     target = models.CharField(max_length=255, blank=True, help_text="Its id or name, if one.")
     count = models.PositiveIntegerField(default=1, help_text="Rows that were changed.")
     detail = models.TextField(blank=True)
@@ -41,7 +41,7 @@ class AuditEntry(models.Model):
         permissions = [
             ("view_console", "Can see the console"),
             ("pause_queues", "Can pause and resume queues"),
-            ("replay_work", "Can replay tasks and send mails again"),
+            ("replay_work", "Can replay tasks and resend emails"),
             ("cancel_work", "Can cancel waiting work"),
             ("stop_work", "Can stop running work"),
             ("move_work", "Can move waiting tasks to another queue"),

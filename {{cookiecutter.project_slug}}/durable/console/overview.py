@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from durable.broker.circuit import circuit
 from durable.broker.queues import queue_lengths
 from durable.console import chart, periodic
-from durable.console.finished import Speed, finished_tasks, read_mails, speeds
+from durable.console.finished import Speed, finished_tasks, read_emails, speeds
 from durable.errors import BROKER_ERRORS
 from durable.health.queues import QueueState, ask_workers, consumers_of, in_words, read_queues
 from durable.tasks.enqueue import row_id
@@ -99,8 +99,8 @@ def length_since(seconds: float | None) -> str:
 def read() -> dict[str, Any]:
     """Return the variables of the page."""
     messages, workers = read_broker()
-    tasks, mails = list(finished_tasks()), read_mails()
-    total, of_queues = speeds([*tasks, *mails.finished])
+    tasks, emails = list(finished_tasks()), read_emails()
+    total, of_queues = speeds([*tasks, *emails.finished])
     running = running_by_queue()
     states = read_queues(messages, None if workers is None else consumers_of(workers))
     return {
@@ -113,9 +113,9 @@ def read() -> dict[str, Any]:
         "workers": describe_workers(workers or {}),
         "leader": periodic.leader(),
         "entries": periodic.entries(tasks),
-        "mails": sorted(mails.statuses.items()),
-        "providers": [(*key, count) for key, count in sorted(mails.providers.items())],
-        "mails_cut": mails.cut,
+        "emails": sorted(emails.statuses.items()),
+        "providers": [(*key, count) for key, count in sorted(emails.providers.items())],
+        "emails_cut": emails.cut,
         "chart": chart.draw(total, timezone.localtime()),
         "now": timezone.now(),
     }

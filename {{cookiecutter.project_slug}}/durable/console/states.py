@@ -45,7 +45,7 @@ TASK_STATES: Mapping[str, State] = {
     "canceled": State(Q(status=TASK.FAILED), "-finished_at", "finished_at", REVOKED),
 }
 MAIL = Email.Status
-MAIL_STATES: Mapping[str, State] = {
+EMAIL_STATES: Mapping[str, State] = {
     "": State(Q(), "-queued_at", "queued_at"),
     "queued": State(Q(status=MAIL.QUEUED), WAITS, WAITS, Q(attempts=0)),
     "retrying": State(Q(status=MAIL.QUEUED), WAITS, WAITS, Q(attempts__gt=0)),
@@ -58,8 +58,8 @@ MAIL_STATES: Mapping[str, State] = {
 }
 
 
-def mail_state(email: Email) -> str:
-    """Return the state of a mail."""
+def email_state(email: Email) -> str:
+    """Return the state of an email."""
     return "retrying" if email.status == MAIL.QUEUED and email.attempts else str(email.status)
 
 

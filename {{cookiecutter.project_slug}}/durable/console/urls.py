@@ -3,7 +3,7 @@
 from django.urls import path
 
 from durable.console import schedule, views, work, workers
-from durable.console.kinds import MAILS, TASKS
+from durable.console.kinds import EMAILS, TASKS
 
 app_name = "console"
 urlpatterns = [
@@ -20,7 +20,7 @@ urlpatterns = [
     path("jobs/<uuid:pk>/", work.job, name="job"),
     path("audit/", views.audit, name="audit"),
 ]
-for kind in (TASKS, MAILS):
+for kind in (TASKS, EMAILS):
     of = {"kind": kind}
     urlpatterns += [
         path(f"{kind.plural}/", work.index, of, name=kind.plural),

@@ -24,7 +24,7 @@ MAX_ENTRIES = 200  # of the audit log, the newest
 @never_cache
 @console_page
 def index(request: HttpRequest) -> HttpResponse:
-    """Show queues, workers, Beat and mails."""
+    """Show queues, workers, Beat and emails."""
     return show(request, "console/overview.html")
 
 

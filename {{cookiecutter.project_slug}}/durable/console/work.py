@@ -1,4 +1,4 @@
-"""Lists and pages of tasks and mails, and the actions on them."""
+"""Lists and pages of tasks and emails, and the actions on them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -82,7 +82,7 @@ def detail(request: HttpRequest, kind: Kind, pk: UUID) -> HttpResponse:
     """Show one row."""
     row = kind.get(pk)
     state = kind.state_of(row)
-    shown = details.of_task(row, state) if kind.name == "task" else details.of_mail(row)
+    shown = details.of_task(row, state) if kind.name == "task" else details.of_email(row)
     actions = [
         action
         for action in kind.actions_for(request.user, state)

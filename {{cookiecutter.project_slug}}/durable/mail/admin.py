@@ -185,7 +185,7 @@ class EmailAdmin(LargeTableAdmin):
             content = render(email, hide_secrets=not settings.DEBUG)
             response = HttpResponse(content.html)
         except (TemplateDoesNotExist, TemplateSyntaxError) as error:
-            response = HttpResponse(f"This mail cannot be rendered: {error!r}", "text/plain")
+            response = HttpResponse(f"This email cannot be rendered: {error!r}", "text/plain")
         response["Content-Security-Policy"] = PREVIEW_POLICY
         return xframe_options_sameorigin(lambda _: response)(request)
 
@@ -199,7 +199,7 @@ class EmailAdmin(LargeTableAdmin):
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            self.message_user(request, "Queued again. This page shows the copy.", messages.SUCCESS)
+            self.message_user(request, "Resent. This page shows the copy.", messages.SUCCESS)
         return redirect("admin:mail_email_change", email.pk)
 
     def cancel_view(self, request: HttpRequest, pk: str) -> HttpResponse:
@@ -219,7 +219,7 @@ class EmailAdmin(LargeTableAdmin):
         if count := self.count_or_refuse(request, chosen):
             copies = resend_all(chosen)
             self.message_user(
-                request, f"{len(copies)} of {count} queued again; the others are not finished."
+                request, f"{len(copies)} of {count} resent; the others are not finished."
             )
 
     @admin.action(description="Cancel", permissions=["change"])
@@ -236,7 +236,7 @@ class EmailAdmin(LargeTableAdmin):
         count = chosen.order_by()[: MAX_SELECTED + 1].count()
         if count <= MAX_SELECTED:
             return count
-        refusal = f"Nothing changed: select at most {MAX_SELECTED:,} mails, with a filter or page by page."
+        refusal = f"Nothing changed: select at most {MAX_SELECTED:,} emails, with a filter or page by page."
         self.message_user(request, refusal, messages.ERROR)
         return 0
 

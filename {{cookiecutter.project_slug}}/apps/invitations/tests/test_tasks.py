@@ -162,4 +162,4 @@ def test_the_mail_shows_the_expiry_in_the_time_zone_of_the_service(invitation):
     with timezone.override("America/Los_Angeles"):
         queue_email(invitation.pk)
 
-    assert "expires on 7 January 2027, 17:00 PST" in render(Email.objects.get()).text
+    assert "expires on 7 Jan 2027, 17:00 PST" in render(Email.objects.get()).text

@@ -1,5 +1,5 @@
-"""How pages, mails and the admin write dates and times."""
+"""How pages, the console, the admin and emails write dates and times."""
 
-DATE_FORMAT = "j F Y"
+DATE_FORMAT = "j M Y"
 TIME_FORMAT = "H:i"
-DATETIME_FORMAT = "j F Y, H:i T"
+DATETIME_FORMAT = "j M Y, H:i T"

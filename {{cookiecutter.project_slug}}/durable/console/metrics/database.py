@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from durable.conf import conf
-from durable.console.finished import read_mails
+from durable.console.finished import read_emails
 from durable.health.queues import read_queues
 from durable.health.readiness import database
 from durable.mail.models import Email
@@ -94,7 +94,7 @@ def of_mails() -> list[Metric]:
         "Mails of the last 24 hours, the newest 5,000.",
         labels=["status", "provider"],
     )
-    statuses = read_mails().statuses
+    statuses = read_emails().statuses
     for status in Email.Status:
         mails.add_metric([status, provider], statuses[status])
     oldest = GaugeMetricFamily(

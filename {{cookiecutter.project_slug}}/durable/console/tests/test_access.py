@@ -10,7 +10,7 @@ from durable.tasks.models import PausedQueue
 from durable.tasks.tasks import purge_old_runs
 
 pytestmark = pytest.mark.django_db
-PAGES = ["", "content/", "tasks/", "mails/", "workers/", "periodic/", "queues/default/", "audit/"]
+PAGES = ["", "content/", "tasks/", "emails/", "workers/", "periodic/", "queues/default/", "audit/"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -86,7 +86,7 @@ def test_an_action_needs_its_own_permission(login, task, permission, state, url)
     [("replay_work", "resend"), ("cancel_work", "cancel"), ("run_work", "run")],
 )
 def test_an_action_on_mails_needs_its_own_permission(login, mail, permission, action):
-    path = f"/console/mails/{mail().pk}/{action}/"
+    path = f"/console/emails/{mail().pk}/{action}/"
 
     assert login("view_console").post(path).status_code == 403
     assert login("view_console", permission).post(path).status_code == 302

@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from durable.console.actions import perform
-from durable.console.kinds import MAILS, TASKS
+from durable.console.kinds import EMAILS, TASKS
 from durable.console.models import AuditEntry
 from durable.mail.models import Email
 from durable.tasks.models import TaskRun
@@ -86,20 +86,20 @@ def test_only_failed_tasks_are_discarded(operator, task):
     assert [*TaskRun.objects.all()] == [queued]
 
 
-def test_a_mail_is_sent_again_once(operator, mail):
+def test_an_email_is_resent_once(operator, mail):
     sent = mail("sent")
 
-    assert "1 of 1 queued again." in post(operator, f"mails/{sent.pk}/resend/").text
-    assert "0 of 1 queued again." in post(operator, f"mails/{sent.pk}/resend/").text
+    assert "1 of 1 resent." in post(operator, f"emails/{sent.pk}/resend/").text
+    assert "0 of 1 resent." in post(operator, f"emails/{sent.pk}/resend/").text
     assert Email.objects.get(resend_of=sent).status == "queued"
 
 
 def test_a_waiting_mail_is_canceled_or_sent_now(operator, mail):
     waiting = mail(attempts=1, next_attempt_at="2999-01-01T00:00Z")
 
-    assert "1 of 1 due now." in post(operator, f"mails/{waiting.pk}/run/").text
-    assert "1 of 1 canceled." in post(operator, f"mails/{waiting.pk}/cancel/").text
-    assert "0 of 1 canceled." in post(operator, f"mails/{waiting.pk}/cancel/").text
+    assert "1 of 1 due now." in post(operator, f"emails/{waiting.pk}/run/").text
+    assert "1 of 1 canceled." in post(operator, f"emails/{waiting.pk}/cancel/").text
+    assert "0 of 1 canceled." in post(operator, f"emails/{waiting.pk}/cancel/").text
     assert status_of(waiting) == "canceled"
 
 
@@ -107,7 +107,7 @@ def test_a_waiting_mail_is_canceled_or_sent_now(operator, mail):
     ("path", "status"),
     [
         (f"tasks/{UNKNOWN}/replay/", 404),
-        (f"mails/{UNKNOWN}/cancel/", 404),
+        (f"emails/{UNKNOWN}/cancel/", 404),
         ("queues/nowhere/pause/", 404),
         ("tasks/bulk/", 400),
     ],
@@ -194,9 +194,9 @@ def test_a_choice_that_makes_no_sense_is_refused(operator, fields):
 
 
 def test_an_empty_choice_does_nothing(operator):
-    page = post(operator, "mails/bulk/", action="cancel", query="state=queued")
+    page = post(operator, "emails/bulk/", action="cancel", query="state=queued")
 
-    assert "Nothing changed: select at least one mail." in page.text
+    assert "Nothing changed: select at least one email." in page.text
 
 
 def test_the_audit_log_names_who_did_what(operator, task):
@@ -225,7 +225,7 @@ def test_an_action_that_fails_leaves_neither_change_nor_entry(operator, task, mo
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("kind", "state", "action"),
-    [(TASKS, "failed", "replay"), (TASKS, "queued", "cancel"), (MAILS, "sent", "resend")],
+    [(TASKS, "failed", "replay"), (TASKS, "queued", "cancel"), (EMAILS, "sent", "resend")],
 )
 def test_of_several_people_at_once_one_changes_a_row(operator, task, mail, kind, state, action):
     rows = [(task if kind is TASKS else mail)(state) for _ in range(3)]

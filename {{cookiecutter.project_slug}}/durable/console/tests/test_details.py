@@ -38,7 +38,7 @@ def test_a_task_shows_everything_but_secrets(viewer, task):
         "celery@one",
         "1 worker crash in a row",
         'href="/console/tasks/?correlation_id=abc/1"',
-        'href="/console/mails/?correlation_id=abc/1"',
+        'href="/console/emails/?correlation_id=abc/1"',
     ):
         assert text in page
 
@@ -78,12 +78,12 @@ def test_a_mail_shows_its_events(viewer, admin_client):
     email = send_email("test_email", "ann@example.com", {"queued_by": "Bob"})
     email.cancel()
 
-    page = page_of(viewer, "mails", email)
+    page = page_of(viewer, "emails", email)
 
     assert "<strong>queued</strong>" in page
     assert "<strong>canceled</strong>" in page
     assert "Preview in the admin" not in page  # the viewer may not see mails there
-    assert f"/admin/mail/email/{email.pk}/" in page_of(admin_client, "mails", email)
+    assert f"/admin/mail/email/{email.pk}/" in page_of(admin_client, "emails", email)
 
 
 def test_a_task_shows_what_its_request_caused(viewer, task, mail):
@@ -95,9 +95,9 @@ def test_a_task_shows_what_its_request_caused(viewer, task, mail):
 
     same = page[page.index("Of the same request") :]
     assert f'<a href="/console/tasks/{caused.pk}/">' in same
-    assert f'<a href="/console/mails/{sent.pk}/">' in same
+    assert f'<a href="/console/emails/{sent.pk}/">' in same
     assert str(other.pk) not in page
-    assert f'<a href="/console/tasks/{run.pk}/">' in page_of(viewer, "mails", sent)
+    assert f'<a href="/console/tasks/{run.pk}/">' in page_of(viewer, "emails", sent)
     assert "Of the same request" not in page_of(viewer, "tasks", other)
 
 
@@ -128,7 +128,7 @@ def test_the_tasks_of_a_chain_link_to_each_other(worker, viewer):
 def test_a_mail_links_to_what_it_is_about(viewer):
     email = send_email("test_email", "ann@example.com", {"queued_by": "Bob"}, related=viewer.user)
 
-    page = page_of(viewer, "mails", email)
+    page = page_of(viewer, "emails", email)
 
     assert f"/{viewer.user.pk}/change/" in page
     assert str(viewer.user) in page
@@ -139,4 +139,4 @@ def test_what_a_mail_is_about_may_be_gone(viewer, mail):
 
     for related_id in ("no id", "5f322169-4680-4242-b603-d8a592e58a19"):
         email = mail(related_type=kind, related_id=related_id)
-        assert viewer.get(f"/console/mails/{email.pk}/").status_code == 200
+        assert viewer.get(f"/console/emails/{email.pk}/").status_code == 200

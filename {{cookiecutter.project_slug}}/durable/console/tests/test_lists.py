@@ -38,14 +38,14 @@ def test_all_tasks_are_listed_newest_first(viewer, task):
     assert 0 < page.index(str(new.pk)) < page.index(str(old.pk))
 
 
-@pytest.mark.parametrize("status", [*states.MAIL_STATES][1:])
+@pytest.mark.parametrize("status", [*states.EMAIL_STATES][1:])
 def test_each_state_lists_its_mails_only(viewer, mail, status):
     rows = {
         name: mail("queued" if name == "retrying" else name, attempts=int(name == "retrying"))
-        for name in [*states.MAIL_STATES][1:]
+        for name in [*states.EMAIL_STATES][1:]
     }
 
-    page = viewer.get(f"/console/mails/?state={status}").text
+    page = viewer.get(f"/console/emails/?state={status}").text
 
     assert [name for name, row in rows.items() if str(row.pk) in page] == [status]
 
@@ -86,7 +86,7 @@ def test_a_filter_finds_mails(viewer, mail, query):
     other = mail()
     wanted = mail(to="Bob <bob@example.com>", template="other", last_error="SMTP: refused")
 
-    page = viewer.get(f"/console/mails/?{query}").text
+    page = viewer.get(f"/console/emails/?{query}").text
 
     assert str(wanted.pk) in page
     assert str(other.pk) not in page
@@ -108,7 +108,7 @@ def test_a_filter_finds_mails(viewer, mail, query):
         ("page=99999999999999999999", 404),
     ],
 )
-@pytest.mark.parametrize("kind", ["tasks", "mails"])
+@pytest.mark.parametrize("kind", ["tasks", "emails"])
 def test_a_query_that_makes_no_sense_gets_a_page(viewer, kind, query, status):
     response = viewer.get(f"/console/{kind}/?{query}")
 
@@ -120,9 +120,9 @@ def test_a_query_that_makes_no_sense_gets_a_page(viewer, kind, query, status):
     "path",
     [
         f"tasks/{UNKNOWN}/",
-        f"mails/{UNKNOWN}/",
+        f"emails/{UNKNOWN}/",
         "tasks/not-a-uuid/",
-        "mails/1/",
+        "emails/1/",
         "nowhere/",
         "audit/?page=2",
         "audit/?page=x",
@@ -174,8 +174,8 @@ def test_no_page_counts_or_compares_all_rows(viewer, task, mail):
         viewer.get("/console/")
         for state in states.TASK_STATES:
             viewer.get(f"/console/tasks/?state={state}&name=tests.durable&queue=default")
-        for state in states.MAIL_STATES:
-            viewer.get(f"/console/mails/?state={state}&recipient=ann")
+        for state in states.EMAIL_STATES:
+            viewer.get(f"/console/emails/?state={state}&recipient=ann")
 
     assert without_end(queries.captured_queries) == []
     tables = ('FROM "tasks_taskrun"', 'FROM "mail_email"')
@@ -194,8 +194,8 @@ if connection.vendor == "sqlite":  # PostgreSQL reads a small table whole
             viewer.get("/console/")
             for state in states.TASK_STATES:
                 viewer.get(f"/console/tasks/?state={state}&name=tests.durable")
-            for state in states.MAIL_STATES:
-                viewer.get(f"/console/mails/?state={state}")
+            for state in states.EMAIL_STATES:
+                viewer.get(f"/console/emails/?state={state}")
             viewer.get("/console/tasks/?correlation_id=abc&state=done")
 
         tables = ('FROM "tasks_taskrun"', 'FROM "mail_email"')

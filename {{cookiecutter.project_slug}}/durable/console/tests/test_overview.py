@@ -124,7 +124,7 @@ def test_mails_are_counted_by_status(viewer, mail):
     mail("bounced")
     mail("failed", queued_at=Now() - timedelta(hours=25))
 
-    assert viewer.get("/console/").context["mails"] == [("bounced", 2), ("sent", 1)]
+    assert viewer.get("/console/").context["emails"] == [("bounced", 2), ("sent", 1)]
 
 
 def test_mails_are_counted_by_provider(viewer, mail):
@@ -139,8 +139,8 @@ def test_mails_are_counted_by_provider(viewer, mail):
     page = viewer.get("/console/")
 
     assert page.context["providers"] == [("mailgun", "failed", 1), ("smtp", "sent", 2)]
-    assert "/console/mails/?provider=mailgun" in page.text
-    found = viewer.get("/console/mails/?provider=mailgun").context["rows"]
+    assert "/console/emails/?provider=mailgun" in page.text
+    found = viewer.get("/console/emails/?provider=mailgun").context["rows"]
     assert [row.provider for row, _state in found] == ["mailgun"]
 
 

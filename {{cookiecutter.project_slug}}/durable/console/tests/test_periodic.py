@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.utils import timezone
+from django.utils.formats import date_format
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from durable.beat.entries import DeclaredEntry
@@ -57,7 +58,7 @@ def test_all_periodic_tasks_are_listed(viewer, entry, task):
     for text in (
         "every day",
         "in 22 hours",
-        f"{timezone.localtime(ran_at):%Y-%m-%d %H:%M:%S}",
+        date_format(timezone.localtime(ran_at), "DATETIME_FORMAT"),
         '<span class="tag failed">failed</span>',
         '<span class="tag paused">disabled</span>',
         "cannot run: args",

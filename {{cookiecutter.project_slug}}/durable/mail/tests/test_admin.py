@@ -167,7 +167,7 @@ def test_the_actions_report_how_many_mails_they_changed(admin_client, make_email
     copied = admin_client.post(changelist, {**data, "action": "resend"}, follow=True)
 
     assert "1 of 2 canceled" in canceled.text
-    assert "2 of 2 queued again" in copied.text
+    assert "2 of 2 resent" in copied.text
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_too_many_selected_mails_change_nothing(admin_client, make_email, monkey
 
     page = admin_client.post(LIST, data, follow=True)
 
-    assert "Nothing changed: select at most 2 mails" in page.text
+    assert "Nothing changed: select at most 2 emails" in page.text
     assert not Email.objects.filter(status="canceled").exists()
     assert Email.objects.count() == 3
 
