@@ -6,7 +6,6 @@ from itertools import chain
 
 from celery import current_app
 from celery.exceptions import TaskRevokedError
-from django.conf import settings
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -15,12 +14,14 @@ from durable.conf import conf
 from durable.console.finished import read_emails
 from durable.health.queues import read_queues
 from durable.health.readiness import database
+from durable.mail import connection
 from durable.mail.models import Email
 from durable.tasks.metrics import label_of
 from durable.tasks.models import BeatLeader, TaskRun
 
 MAX_COUNTED = 10_000  # rows of each state
 RECENT = timedelta(minutes=5)
+NO_PROVIDER = "none"  # of mails that were not handed to one yet
 STATUS = TaskRun.Status
 
 
@@ -87,22 +88,35 @@ def bounded_count(rows: QuerySet[TaskRun]) -> int:
 
 
 def of_mails() -> list[Metric]:
-    """Return the mails of a day by status, and how long the oldest mail waits."""
-    provider = settings.EMAIL_BACKEND.split(".")[-2]
+    """Return the mails of a day by status and provider, and how long the oldest mail waits."""
     mails = GaugeMetricFamily(
         "durable_mails",
         "Mails of the last 24 hours, the newest 5,000.",
         labels=["status", "provider"],
     )
-    statuses = read_emails().statuses
-    for status in Email.Status:
-        mails.add_metric([status, provider], statuses[status])
+    counts = mail_counts()
+    for provider in dict.fromkeys(
+        (connection.provider(), NO_PROVIDER, *(name for name, _ in counts))
+    ):
+        for status in Email.Status:
+            mails.add_metric([status, provider], counts[provider, status])
     oldest = GaugeMetricFamily(
         "durable_mail_oldest_seconds", "Seconds that the oldest mail has waited; 0 if none waits."
     )
     due = Email.objects.waiting().values_list("next_attempt_at", Now())[:1]
     oldest.add_metric([], next(((now - since).total_seconds() for since, now in due), 0.0))
     return [mails, oldest]
+
+
+def mail_counts() -> Counter[tuple[str, str]]:
+    """Return how many of the newest mails each provider has in each status."""
+    found = read_emails()
+    counts, attempted = Counter(found.providers), Counter[str]()
+    for (_provider, status), count in found.providers.items():
+        attempted[status] += count
+    for status, count in found.statuses.items():
+        counts[NO_PROVIDER, status] = count - attempted[status]
+    return counts
 
 
 def of_beat() -> list[Metric]:

@@ -208,7 +208,6 @@ def test_rows_are_counted_by_state_and_queue(read, task, mail):
         task(state)
     task("queued", queue="reports", next_attempt_at=long_ago)
     task("failed", finished_at=long_ago)
-    mail("sent")
     mail(next_attempt_at=long_ago)
     PausedQueue.objects.create(queue="reports", paused_by="ann")
     BeatLeader.objects.create(lease_until=Now())
@@ -225,12 +224,27 @@ def test_rows_are_counted_by_state_and_queue(read, task, mail):
         1,
         0,
     )
-    assert (
-        found["durable_mails", "locmem", "sent"],
-        found["durable_mails", "locmem", "queued"],
-    ) == (1, 1)
     assert found["durable_mail_oldest_seconds",] == pytest.approx(420, abs=10)
     assert found["durable_beat_age_seconds",] == pytest.approx(1, abs=1)  # BEAT_LEASE of the tests
+
+
+def test_mails_are_counted_by_the_provider_that_got_them(read, mail):
+    for status, provider in (("sent", "mailgun"), ("failed", "mailgun"), ("sent", "locmem")):
+        mail(status, provider=provider)
+    mail()
+    mail("suppressed")
+
+    found = read()
+
+    counted = {labels[1:]: count for labels, count in found.items() if labels[0] == "durable_mails"}
+    assert {labels: count for labels, count in counted.items() if count} == {
+        ("mailgun", "sent"): 1,
+        ("mailgun", "failed"): 1,
+        ("locmem", "sent"): 1,
+        ("none", "queued"): 1,
+        ("none", "suppressed"): 1,
+    }
+    assert counted["locmem", "failed"] == 0  # so that a graph has no gap
 
 
 def test_queues_that_the_service_does_not_have_share_a_label(read, task):
