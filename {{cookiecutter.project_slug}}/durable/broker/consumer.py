@@ -9,6 +9,7 @@ from structlog.contextvars import bound_contextvars
 
 from durable import heartbeat
 from durable.broker.messages import log_fields, validate_task_message
+from durable.broker.short_lines import shorten_lines
 
 REFUSED_PAUSE = 1.0  # second between two attempts
 
@@ -19,6 +20,10 @@ class Consumer(consumer.Consumer):
     A replica after a failover and a Redis that is out of memory answer PING. So the worker connects
     at once, and Redis refuses it again when it declares its queues.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        shorten_lines()
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         """Return what handles a message; one that cannot be read is rejected, and stored as a failed task."""
@@ -33,6 +38,14 @@ class Consumer(consumer.Consumer):
                 handle(message)
 
         return on_task_received
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        with bound_contextvars(**log_fields(message)):
+            super().on_unknown_message(body, message)
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        with bound_contextvars(**log_fields(message)):
+            super().on_decode_error(message, exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         with bound_contextvars(**log_fields(message)):

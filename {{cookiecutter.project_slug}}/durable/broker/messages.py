@@ -98,7 +98,9 @@ def validate_types(values: Mapping[str, Any], types: Mapping[str, tuple[type, ..
     for name, allowed in types.items():
         value = values.get(name)
         if not isinstance(value, allowed) or isinstance(value, bool):
-            raise TypeError(f"{name} is {value!r}"[:80])
+            # Of the parts of a message, the value may be the arguments.
+            shown = f"a {type(value).__name__}" if name in PARTS else repr(value)
+            raise TypeError(f"{name} is {shown}"[:80])
 
 
 def log_fields(message: Any) -> dict[str, Any]:
@@ -109,6 +111,7 @@ def log_fields(message: Any) -> dict[str, Any]:
     work = ids.get("correlation_id") or ids.get("request_id") or headers.get("root_id")
     return {
         "task": headers.get("task"),
+        "task_id": headers.get("id"),
         "queue": (message.delivery_info or {}).get("routing_key"),
         "correlation_id": work or headers.get("id"),
     }

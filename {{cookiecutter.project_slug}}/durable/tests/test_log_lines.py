@@ -5,8 +5,10 @@ import os
 import signal
 
 import pytest
+import redis
 import structlog
 from celery import current_app
+from django.conf import settings
 
 from durable.tasks.models import TaskRun
 from durable.testing.runlog import forget
@@ -16,6 +18,7 @@ from durable.tests import probes
 pytestmark = pytest.mark.django_db(transaction=True)
 
 REQUEST = "request-7"
+QUEUE = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"] + "default"
 FIELDS = ("task", "queue", "attempt", "correlation_id", "duration_ms")
 
 
@@ -125,3 +128,46 @@ def test_a_message_that_no_task_takes_names_it_and_its_queue(own_worker):
         "default",
         "unknown-1",
     ]
+
+
+def publish(body, **headers):
+    """Publish a message as another publisher does, whose headers describe the arguments in its own way."""
+    with current_app.producer_or_acquire() as producer:
+        producer.publish(
+            body,
+            content_type="application/json",
+            content_encoding="utf-8",
+            routing_key="default",
+            exchange="",
+            headers={"argsrepr": "('sesame',)", "lang": "py"} | headers,
+        )
+
+
+def push(message):
+    """Put a message into the queue that is not in kombu's form."""
+    with redis.Redis.from_url(settings.CELERY_BROKER_URL) as client:
+        client.lpush(QUEUE, json.dumps(message))
+
+
+def test_the_line_of_a_message_that_becomes_no_task_has_no_arguments(own_worker):
+    current_app.send_task("tests.unknown", ("sesame",), task_id="gone", queue="default")
+    publish("[['sesame'], {}, {}]", id="broken", task="tests.ignored")
+    far = {"eta": "0001-01-01T00:00:00+14:00"}
+    publish('[["sesame"], {}, {}]', id="far", task="tests.ignored", **far)
+    publish('{"password": "sesame"}')
+    push({"body": {"password": "sesame"}, "properties": {}})
+
+    ids = {
+        text: [line.get("task_id") for line in logged(own_worker, text)]
+        for text in (
+            "Received unregistered task of type 'tests.unknown'",
+            "Received invalid task message",
+            "Received a message of no task",
+            "Couldn't convert ETA",
+            "message_unreadable",
+        )
+    }
+
+    assert ids["Received unregistered task of type 'tests.unknown'"] == ["gone"]
+    assert "broken" in ids["Received invalid task message"]
+    assert "sesame" not in own_worker.output()
