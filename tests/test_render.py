@@ -220,6 +220,35 @@ def test_the_images_user_may_read_the_code_whatever_the_umask_of_its_checkout(
     assert copies == ["--chmod=755"]
 
 
+@pytest.mark.parametrize(
+    ("deployment", "file", "probe", "state"),
+    [
+        ("compose", "compose.yaml", "/healthcheck'", ["flower:/var/lib/flower"]),
+        (
+            "kubernetes",
+            "deploy/kubernetes/workers.yaml",
+            "path: /healthcheck",
+            ["mountPath: /var/lib/flower", "kind: PersistentVolumeClaim"],
+        ),
+        (
+            "systemd",
+            "deploy/systemd/flower.service",
+            "WatchdogSec=",
+            ["StateDirectory=my_service-flower", "FLOWER_DB=/var/lib/my_service-flower/"],
+        ),
+    ],
+)
+def test_each_deployment_probes_flower_and_keeps_its_counters(
+    bake: Bake, deployment: str, file: str, probe: str, state: list[str]
+) -> None:
+    text = (bake(deployment=deployment) / file).read_text(encoding="utf-8")
+
+    assert probe in text
+    assert "FLOWER_DB" in text
+    assert [part for part in state if part not in text] == []
+    assert "FLOWER_READ_ONLY" not in text  # so it is true
+
+
 def test_environment_is_its_owners_alone(project: Path) -> None:
     assert stat.S_IMODE((project / ".env").stat().st_mode) == 0o600
 

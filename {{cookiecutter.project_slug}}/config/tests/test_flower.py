@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import runpy
 import socket
 from urllib.error import HTTPError
@@ -151,3 +152,32 @@ def test_without_a_password_it_does_not_start():
 
     assert process.returncode != 0
     assert "FLOWER_BASIC_AUTH" in errors
+
+
+@pytest.mark.parametrize(("level", "shown"), [("INFO", {"info"}), ("WARNING", set())])
+def test_its_lines_are_json_and_keep_to_the_level(level, shown):
+    port = free_port()
+    options = {"FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": SECRET}
+    program = Program(*COMMAND, **options, LOG_FORMAT="json", LOG_LEVEL=level)
+    program.wait(port)
+    ask(port, "/healthcheck")  # it answers once its loop runs, and only then it ends at a signal
+
+    program.process.terminate()
+    _, errors = program.process.communicate(timeout=TIMEOUT)
+
+    lines = [json.loads(line) for line in errors.splitlines()]
+    assert {line["level"] for line in lines} == shown
+    assert all(line["logger"] and line["timestamp"] for line in lines)
+
+
+def test_systemd_learns_that_it_works(tmp_path):
+    address = str(tmp_path / "notify")
+    options = {"FLOWER_PORT": str(free_port()), "FLOWER_BASIC_AUTH": SECRET}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        systemd.settimeout(TIMEOUT)
+        program = Program(*COMMAND, **options, NOTIFY_SOCKET=address)
+        program.start()
+
+        assert [systemd.recv(100) for _ in range(2)] == [b"READY=1\nWATCHDOG=1"] * 2
+        program.stop()
