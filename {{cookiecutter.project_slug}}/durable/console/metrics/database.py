@@ -101,10 +101,10 @@ def of_mails() -> list[Metric]:
         for status in Email.Status:
             mails.add_metric([status, provider], counts[provider, status])
     oldest = GaugeMetricFamily(
-        "durable_mail_oldest_seconds", "Seconds that the oldest mail has waited; 0 if none waits."
+        "durable_mail_oldest_seconds",
+        "Seconds since the oldest unsent mail was queued, with all its attempts; 0 if there is none.",
     )
-    due = Email.objects.waiting().values_list("next_attempt_at", Now())[:1]
-    oldest.add_metric([], next(((now - since).total_seconds() for since, now in due), 0.0))
+    oldest.add_metric([], max(map(age_of_oldest, Email.UNFINISHED)))
     return [mails, oldest]
 
 
@@ -117,6 +117,13 @@ def mail_counts() -> Counter[tuple[str, str]]:
     for status, count in found.statuses.items():
         counts[NO_PROVIDER, status] = count - attempted[status]
     return counts
+
+
+def age_of_oldest(status: str) -> float:
+    """Return the seconds since the oldest mail of a status was queued; 0 if there is none."""
+    mails = Email.objects.filter(status=status).order_by("queued_at")
+    times = mails.values_list("queued_at", Now())[:1]
+    return next(((now - since).total_seconds() for since, now in times), 0.0)
 
 
 def of_beat() -> list[Metric]:

@@ -208,7 +208,7 @@ def test_rows_are_counted_by_state_and_queue(read, task, mail):
         task(state)
     task("queued", queue="reports", next_attempt_at=long_ago)
     task("failed", finished_at=long_ago)
-    mail(next_attempt_at=long_ago)
+    mail(queued_at=long_ago)
     PausedQueue.objects.create(queue="reports", paused_by="ann")
     BeatLeader.objects.create(lease_until=Now())
 
@@ -245,6 +245,19 @@ def test_mails_are_counted_by_the_provider_that_got_them(read, mail):
         ("none", "suppressed"): 1,
     }
     assert counted["locmem", "failed"] == 0  # so that a graph has no gap
+
+
+@pytest.mark.parametrize("status", ["queued", "sending"])
+def test_a_mail_that_is_tried_again_and_again_has_waited_since_it_was_queued(read, mail, status):
+    mail(
+        status,
+        queued_at=Now() - timedelta(hours=1),
+        attempts=9,
+        next_attempt_at=Now() + timedelta(minutes=8),
+    )
+    mail("sent", queued_at=Now() - timedelta(hours=2))
+
+    assert read()["durable_mail_oldest_seconds",] == pytest.approx(3600, abs=10)
 
 
 def test_queues_that_the_service_does_not_have_share_a_label(read, task):
