@@ -1,64 +1,31 @@
 """The files for Prometheus and Grafana: promtool accepts them, and they name what exists."""
 
 import json
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 from pytest_httpserver import HTTPServer
 
+from tests.prometheus import MISSING, MONITORING, RULES, Prometheus, find_promtool
 from tests.rendering import PROJECT, ROOT, Bake
 
-MONITORING = ROOT / PROJECT / "deploy/monitoring"
 DOCS = ROOT / PROJECT / "docs"
-RULES = yaml.safe_load((MONITORING / "rules.yml").read_text("utf-8"))["groups"][0]["rules"]
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text("utf-8"))
 ALERTS = [rule["alert"] for rule in RULES]
-UNPACKED = ROOT / ".tools/prometheus"
 
 
 @pytest.fixture(scope="session")
 def promtool() -> str:
-    """Return the path of promtool: from PATH, or from Debian's package, which needs no root to unpack."""
-    unpacked = UNPACKED / "usr/bin/promtool"
-    if found := shutil.which("promtool"):
-        return found
-    if not unpacked.exists():
-        unpack(UNPACKED)
+    """Return the path of promtool."""
     # Without apt-get there is no common source of promtool. The end of the run lists what was left out.
-    if not unpacked.exists():
-        pytest.skip("promtool is missing: install Debian's package prometheus")
-    return str(unpacked)
-
-
-def unpack(folder: Path) -> None:
-    """Download Debian's package of Prometheus, and unpack it into a folder, if that is possible here."""
-    if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        return
-    folder.parent.mkdir(exist_ok=True)
-    # A folder of this process: pytest-xdist runs several at once.
-    own = Path(tempfile.mkdtemp(dir=folder.parent))
-    download = ("apt-get", "--quiet", "download", "prometheus")
-    if subprocess.run(download, cwd=own, check=False, timeout=300).returncode:
-        if os.geteuid() == 0:  # the list of packages may be missing
-            subprocess.run(["apt-get", "--quiet", "update"], check=False, timeout=300)
-        subprocess.run(download, cwd=own, check=False, timeout=300)
-    for package in own.glob("prometheus_*.deb"):
-        subprocess.run(["dpkg", "-x", package.name, "."], cwd=own, check=False, timeout=300)
-        package.unlink()
-        with suppress(OSError):  # another process was first
-            own.rename(folder)
-    shutil.rmtree(own, ignore_errors=True)
+    return str(find_promtool() or pytest.skip(MISSING))
 
 
 def queries() -> dict[str, str]:
@@ -168,47 +135,28 @@ def answer() -> str:
 
 
 @pytest.fixture
-def prometheus(promtool: str, answer: str, httpserver: HTTPServer, tmp_path: Path) -> Iterator[str]:
-    """Start a Prometheus that scrapes the answer of a live service; return its address."""
+def prometheus(
+    promtool: str, answer: str, httpserver: HTTPServer, tmp_path: Path
+) -> Iterator[Prometheus]:
+    """Start a Prometheus that scrapes the answer of a live service."""
     httpserver.expect_request("/metrics").respond_with_data(answer, content_type="text/plain")
     target = f"127.0.0.1:{httpserver.port}"
     jobs = [{"job_name": "service", "static_configs": [{"targets": [target]}]}]
     configuration = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    options = {
-        "config.file": "prometheus.yml",
-        "storage.tsdb.path": "data",
-        "web.listen-address": address,
-    }
-    program = str(Path(promtool).with_name("prometheus"))
-    command = [program, *(f"--{name}={value}" for name, value in options.items())]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
-        yield f"http://{address}"
-        process.terminate()
-
-
-def ask(promtool: str, address: str, query: str, cwd: Path) -> str:
-    """Return the samples of a query."""
-    return run(promtool, "query", "instant", address, query, cwd=cwd).stdout.strip()
+    with Prometheus(Path(promtool), tmp_path, configuration) as server:
+        yield server
 
 
 def test_each_query_of_the_dashboard_finds_something_in_a_real_prometheus(
-    promtool: str, prometheus: str, tmp_path: Path
+    prometheus: Prometheus,
 ) -> None:
     deadline = time.monotonic() + 60
     twice = 'count_over_time(durable_task_runs_total{job="service"}[1m]) > 2'  # rates need two
-    while not ask(promtool, prometheus, twice, tmp_path):
+    while not prometheus.query(twice):
         assert time.monotonic() < deadline, "Prometheus has not scraped"
         time.sleep(0.2)
 
-    empty = [
-        title
-        for title, query in queries().items()
-        if not ask(promtool, prometheus, query, tmp_path)
-    ]
+    empty = [title for title, query in queries().items() if not prometheus.query(query)]
 
     assert empty == []
 
