@@ -14,8 +14,7 @@
 `celeryd_init` and `beat_init` check the configuration, start the heartbeat and let the process wait longer for its broker,
 `heartbeat_sent` renews the heartbeat, `task_prerun` replaces a broken database connection,
 `worker_process_shutdown` exports the last spans, and `setup_logging` keeps Django's logging. For `/metrics`,
-`before_task_publish` adds the time to a message, `heartbeat_sent` stores what was counted, and `worker_shutdown`
-stores the rest.
+`before_task_publish` adds the time to a message, and `heartbeat_sent` stores what was counted.
 """
 
 import socket
@@ -247,7 +246,8 @@ def on_worker_start(*, sender: str, **signal: Any) -> None:
     disable_circuit_breaker()
     set_worker_broker_timeouts(signal["conf"])
     heartbeat.start("worker", sender)
-    import_module("durable.tasks.panel")  # only a worker has loaded Celery's part of it
+    for module in ("last_step", "panel"):  # only a worker has loaded Celery's part of them
+        import_module(f"durable.tasks.{module}")
 
 
 @signals.worker_ready.connect
@@ -274,12 +274,6 @@ def on_heartbeat(*, sender: Any, **_: Any) -> None:
     else:
         heartbeat.beat()
     metrics.flush(sender.eventer.hostname, len(worker_state().active_requests))
-
-
-@signals.worker_shutdown.connect
-def on_worker_stop(*, sender: Any, **_: Any) -> None:
-    """Store the last numbers for `/metrics`."""
-    metrics.stop(sender.hostname)
 
 
 @signals.before_task_publish.connect

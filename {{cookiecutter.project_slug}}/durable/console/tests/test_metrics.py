@@ -1,6 +1,8 @@
 """`/metrics`, with a real database, a real Redis and a real worker."""
 
+import os
 import re
+import signal as signals
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -518,6 +520,23 @@ def test_a_service_without_metrics_stores_and_adds_nothing(settings):
 
     assert not metrics._pending
     assert metrics.cache().client.keys(metrics.key_of() + "*") == []
+
+
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGQUIT"])
+@pytest.mark.usefixtures("_no_other_worker")
+def test_a_worker_that_stops_is_forgotten_however_it_is_stopped(read, signal):
+    def workers():
+        return [name for name in read() if name[0] == "durable_worker_heartbeat_age_seconds"]
+
+    worker = Worker(METRICS_TOKEN=TOKEN, WORKER_SOFT_SHUTDOWN_TIMEOUT="1")
+    worker.start(as_in_production=True)
+    worker.wait()
+    wait_until(workers)
+    os.kill(worker.group, getattr(signals, signal))
+    wait_until(lambda: not worker.is_alive())
+    worker.kill()
+
+    assert workers() == []
 
 
 @pytest.fixture
