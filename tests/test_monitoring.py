@@ -6,15 +6,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import yaml
 from pytest_httpserver import HTTPServer
 
+from tests.chaos.alerts import SCALE, scaled
 from tests.prometheus import MISSING, MONITORING, RULES, Prometheus, find_promtool
 from tests.rendering import PROJECT, ROOT, Bake
+from tests.tls import CERTIFICATES
 
 DOCS = ROOT / PROJECT / "docs"
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text("utf-8"))
@@ -125,40 +128,74 @@ def test_each_query_of_the_dashboard_is_one(promtool: str, tmp_path: Path) -> No
     assert f"{len(queries())} rules found" in done.stdout
 
 
-@pytest.fixture(scope="session")
-def answer() -> str:
-    """Return what a live `/metrics` answers."""
-    program = Path(__file__).with_name("live_metrics.py")
-    done = run(sys.executable, str(program), cwd=ROOT)
+def scrape(*certificate: str) -> str:
+    """Return what a live `/metrics` answers; see live_metrics.py."""
+    done = run(sys.executable, "-m", "tests.live_metrics", *certificate, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+@pytest.fixture(scope="session")
+def answer() -> str:
+    """Return what a live `/metrics` answers."""
+    return scrape()
+
+
+Start = Callable[[str], Prometheus]
+
+
 @pytest.fixture
-def prometheus(
-    promtool: str, answer: str, httpserver: HTTPServer, tmp_path: Path
-) -> Iterator[Prometheus]:
-    """Start a Prometheus that scrapes the answer of a live service."""
-    httpserver.expect_request("/metrics").respond_with_data(answer, content_type="text/plain")
+def start(promtool: str, httpserver: HTTPServer, tmp_path: Path) -> Iterator[Start]:
+    """Return a function that starts a Prometheus, which scrapes an answer each second.
+
+    The durations of its rules are as short as in tests/chaos.
+    """
     target = f"127.0.0.1:{httpserver.port}"
     jobs = [{"job_name": "service", "static_configs": [{"targets": [target]}]}]
-    configuration = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
-    with Prometheus(Path(promtool), tmp_path, configuration) as server:
-        yield server
+    every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    configuration = {"global": every, "scrape_configs": jobs, "rule_files": ["rules.yml"]}
+    groups = [{"name": "rules", "rules": [scaled(rule, SCALE) for rule in RULES]}]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": groups}), encoding="utf-8")
+    with ExitStack() as stack:
+
+        def start(answer: str) -> Prometheus:
+            httpserver.expect_request("/metrics").respond_with_data(
+                answer, content_type="text/plain"
+            )
+            return stack.enter_context(Prometheus(Path(promtool), tmp_path, configuration))
+
+        yield start
+
+
+def wait_for(prometheus: Prometheus, query: str) -> None:
+    """Wait until a query finds something."""
+    deadline = time.monotonic() + 60
+    while not prometheus.query(query):
+        assert time.monotonic() < deadline, f"nothing: {query}"
+        time.sleep(0.2)
 
 
 def test_each_query_of_the_dashboard_finds_something_in_a_real_prometheus(
-    prometheus: Prometheus,
+    start: Start, answer: str
 ) -> None:
-    deadline = time.monotonic() + 60
-    twice = 'count_over_time(durable_task_runs_total{job="service"}[1m]) > 2'  # rates need two
-    while not prometheus.query(twice):
-        assert time.monotonic() < deadline, "Prometheus has not scraped"
-        time.sleep(0.2)
+    prometheus = start(answer)
+    wait_for(prometheus, 'count_over_time(durable_task_runs_total{job="service"}[1m]) > 2')  # rates
 
     empty = [title for title, query in queries().items() if not prometheus.query(query)]
 
     assert empty == []
+
+
+@pytest.mark.parametrize("certificate", CERTIFICATES)
+def test_a_certificate_of_the_broker_that_is_refused_raises_its_alert(
+    start: Start, certificate: str
+) -> None:
+    prometheus = start(scrape(certificate))
+    firing = 'ALERTS{alertname="DurableBrokerCertificateRefused", alertstate="firing"}'
+    wait_for(prometheus, "count_over_time(durable_broker_certificate_refused[1m]) > 5")
+
+    assert bool(prometheus.query(firing)) == (certificate != "valid")
+    assert prometheus.query('durable_up{part="broker"} == 0') == []  # so no other alert names it
 
 
 def test_each_metric_of_the_files_is_in_a_live_answer(answer: str) -> None:
