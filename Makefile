@@ -4,6 +4,8 @@ PYTHON ?= python3
 # The project, unrendered.
 PROJECT = {{cookiecutter.project_slug}}
 BIN = .venv/bin
+# The database of `make test-unrendered`. `make test-trees` runs the same tests on SQLite, in its first tree.
+DATABASE ?= postgresql
 # More arguments for pytest: make test ARGS="-k mail"
 ARGS ?=
 
@@ -41,9 +43,8 @@ test-fast: lint ## Run lint, the unrendered tests on SQLite, and the tests of re
 UNRENDERED = cd '$(PROJECT)' && ../$(BIN)/$(PYTEST) apps config durable tests \
 	--ignore=config/tests/test_queues_by_priority.py $(TWO) $(ARGS)
 
-test-unrendered: .venv/installed ## Run the unrendered tests of the project and its engine, on both databases
-	$(UNRENDERED) --database=postgresql
-	$(UNRENDERED) --database=sqlite
+test-unrendered: .venv/installed ## Run the unrendered tests of the project and its engine (DATABASE=sqlite)
+	$(UNRENDERED) --database=$(DATABASE)
 
 test-combinations: .venv/installed ## Check the files of all 3,240 combinations
 	$(BIN)/$(PYTEST) tests/test_combinations.py $(ARGS)

@@ -3,7 +3,7 @@
 Provider, queues, Channels and examples decide the Python code. Trees that differ only in the provider
 differ in a few files, and a test names them. One tree of such a family runs all tests but the engine's,
 in each family with another provider. The engine is the same everywhere, so its tests run in the first tree
-only, which has every option on. All trees run the tests whose result depends on
+only, which has every option on, and on SQLite. All trees run the tests whose result depends on
 the provider, with a real worker. `--every-test` runs all tests in all trees.
 """
 
@@ -50,6 +50,8 @@ TESTS_OF_PROVIDER = (
 )
 TESTS_OF_FAMILY = ("apps", "config", "tests", *TESTS_OF_PROVIDER)
 ALL_TESTS = ("apps", "config", "durable", "tests")
+# `make test-unrendered` runs the same tests on PostgreSQL.
+ON_SQLITE = ("--database=sqlite", "--production-worker")
 # What production needs, beside the provider's own keys; nothing is reached.
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
@@ -163,10 +165,7 @@ def test_a_tree_passes_djangos_checks_and_its_own_tests(  # noqa: PLR0913, PLR09
     tests = [path for path in chosen if (project / path.partition("::")[0]).exists()]
     arguments = [
         *(f"-p{plugin}" for plugin in (*PLUGINS, "no:cacheprovider")),
-        "--database=postgresql",
-        "--reuse-db",
-        "--ignore=durable/tests/faults",  # they run unrendered: `make test-unrendered`
-        *(["--production-worker"] if chosen == ALL_TESTS else []),
+        *(ON_SQLITE if chosen == ALL_TESTS else ("--database=postgresql", "--reuse-db")),
         *tests,
     ]
     source = f"import pytest; raise SystemExit(pytest.main({arguments}))"

@@ -161,12 +161,13 @@ def delete_all() -> None:
     """Delete the rows of all tables at once, since foreign keys are checked on commit."""
     from django.contrib.auth.models import Permission  # noqa: PLC0415 - needs Django's settings
     from django.contrib.contenttypes.models import ContentType  # noqa: PLC0415 - the same
-    from django.db import transaction  # noqa: PLC0415 - the same
+    from django.db import connection  # noqa: PLC0415 - the same
 
     models = set(django.apps.apps.get_models(include_auto_created=True))
-    with transaction.atomic():
-        for model in models - {ContentType, Permission}:
-            model._base_manager.all()._raw_delete("default")
+    tables = {model._meta.db_table for model in models - {ContentType, Permission}}
+    connection.ops.execute_sql_flush(
+        [f"DELETE FROM {connection.ops.quote_name(table)}" for table in sorted(tables)]
+    )
 
 
 @pytest.fixture
