@@ -1,7 +1,9 @@
 """The numbers of the first page. Each query reads a bounded number of rows, which an index finds."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any
 
@@ -62,16 +64,20 @@ def forget_workers() -> None:
         return
 
 
-def running_by_queue() -> dict[str, int]:
-    """Return how many durable tasks run, by queue."""
+def running_by(field: str) -> Counter[str]:
+    """Return how many durable tasks run, by their queue or by their worker."""
     running = TaskRun.objects.filter(status=TaskRun.Status.RUNNING).order_by("lease_until")
-    counts: dict[str, int] = {}
-    for queue in running.values_list("queue", flat=True)[:MAX_RUNNING]:
-        counts[queue] = counts.get(queue, 0) + 1
-    return counts
+    return Counter(running.values_list(field, flat=True)[:MAX_RUNNING])
 
 
-def describe_workers(workers: dict[str, Any]) -> list[dict[str, Any]]:
+def silent_workers(workers: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return the workers that run durable tasks according to their rows, but do not answer."""
+    return sorted(
+        (name, count) for name, count in running_by("worker").items() if name not in workers
+    )
+
+
+def describe_workers(workers: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the workers by name, with lengths of time for people."""
     return [
         {
@@ -79,6 +85,7 @@ def describe_workers(workers: dict[str, Any]) -> list[dict[str, Any]]:
             **status,
             "idle": max(status["processes"] - len(status["runs"]), 0),
             "runs": [describe_run(run) for run in status["runs"]],
+            "received": [describe_received(task) for task in status.get("received", ())],
         }
         for name, status in sorted(workers.items())
         if "processes" in status  # else the worker answered with an error
@@ -91,6 +98,13 @@ def describe_run(run: dict[str, Any]) -> dict[str, Any]:
     return {**run, "run": key, "length": length_since(run["since"])}
 
 
+def describe_received(task: dict[str, Any]) -> dict[str, Any]:
+    """Return what waits in a worker, with its time and the key of its row, if it has them."""
+    key = row_id(task["id"]) if task.get("durable") else None
+    due = datetime.fromtimestamp(task["due"], UTC) if task["due"] else None
+    return {**task, "run": key, "due": due}
+
+
 def length_since(seconds: float | None) -> str:
     """Return how long ago a time by a worker's clock is, in words."""
     return in_words(timedelta(seconds=max(time() - seconds, 0))) if seconds else ""
@@ -101,16 +115,17 @@ def read() -> dict[str, Any]:
     messages, workers = read_broker()
     tasks, emails = list(finished_tasks()), read_emails()
     total, of_queues = speeds([*tasks, *emails.finished])
-    running = running_by_queue()
+    running = running_by("queue")
     states = read_queues(messages, None if workers is None else consumers_of(workers))
     return {
         "redis_is_away": messages is None,
         "queues": [
-            QueueRow(state, of_queues.get(state.name, Speed()), running.get(state.name, 0))
+            QueueRow(state, of_queues.get(state.name, Speed()), running[state.name])
             for state in states
         ],
         "problems": [state.problem for state in states if state.problem],
         "workers": describe_workers(workers or {}),
+        "silent": [] if workers is None else silent_workers(workers),
         "leader": periodic.leader(),
         "entries": periodic.entries(tasks),
         "emails": sorted(emails.statuses.items()),

@@ -33,10 +33,13 @@ REDIS_IS_AWAY = "Redis does not answer"
 @console_page
 def index(request: HttpRequest) -> HttpResponse:
     """Show what each process of each worker runs."""
-    lengths, workers = overview.read_broker()
+    lengths, answers = overview.read_broker()
+    workers = overview.describe_workers(answers or {})
     context = {
-        "redis_is_away": workers is None,
-        "workers": overview.describe_workers(workers or {}),
+        "redis_is_away": answers is None,
+        "workers": workers,
+        "received": any(worker["received"] for worker in workers),
+        "silent": [] if answers is None else overview.silent_workers(answers),
         "lengths": lengths,
         "may_stop": may(request.user, "stop_work"),
     }

@@ -146,7 +146,13 @@ def test_mails_are_counted_by_provider(viewer, mail):
 
 def test_workers_show_what_they_run(viewer):
     run = {"id": "1", "name": "tests.durable", "since": time.time() - 60, "process": 42}
-    answer = {"queues": ["default"], "paused": ["emails"], "processes": 2, "runs": [run]}
+    answer = {
+        "queues": ["default"],
+        "paused": ["emails"],
+        "processes": 2,
+        "runs": [run],
+        "waiting": 3,
+    }
     cache.set(overview.WORKERS_KEY, {"celery@one": answer, "celery@two": {"error": "x"}}, 60)
 
     page = " ".join(viewer.get("/console/").text.split())

@@ -165,6 +165,54 @@ def test_a_running_durable_task_is_stopped_once_and_stays_canceled(worker, opera
     assert ran() == ["long"]
 
 
+def received():
+    """Return the names of the tasks that workers have received and not started."""
+    cache.delete(overview.WORKERS_KEY)
+    _lengths, workers = overview.read_broker()
+    return [task["name"] for each in (workers or {}).values() for task in each["received"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_that_waits_in_a_worker_for_its_time_is_shown(worker, viewer):
+    later = probes.echo.apply_async(["later"], countdown=60)
+    wait_until(lambda: received() == ["tests.echo"])
+
+    page = text_of(viewer.get("/console/workers/"))
+
+    waiting = page[page.index("Received, not started") :]
+    assert f"plain, {later.id}" in waiting
+    assert "<time datetime=" in waiting
+    assert "1 received, not started" in text_of(viewer.get("/console/"))
+
+
+@pytest.mark.django_db
+def test_a_page_shows_a_bounded_number_of_tasks_that_wait_in_a_worker(viewer):
+    task = {"id": "1", "name": "tests.echo", "queue": "default", "durable": False, "due": None}
+    answer = {"queues": [], "processes": 2, "runs": [], "waiting": 70, "received": [task]}
+    cache.set(overview.WORKERS_KEY, {"one@host": answer}, 60)
+
+    page = text_of(viewer.get("/console/workers/"))
+
+    assert "a process is free" in page
+    assert "70 in all; the first 1 are shown" in page
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["", "workers/"])
+def test_a_worker_that_does_not_answer_is_named(viewer, task, path):
+    cache.set(overview.WORKERS_KEY, {"here@host": {}}, 60)
+    task("running", worker="here@host")
+    for _ in range(2):
+        task("running", worker="gone@host")
+
+    page = text_of(viewer.get(f"/console/{path}"))
+
+    assert (
+        "gone@host does not answer within a second, and 2 durable tasks should run there." in page
+    )
+    assert "here@host does not answer" not in page
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", ["queued", "done", "failed", "canceled"])
 def test_only_a_running_task_is_stopped(operator, task, state):
