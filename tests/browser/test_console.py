@@ -1,5 +1,7 @@
 """What staff do in the console of the running project."""
 
+import time
+
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ANN, POLLED_WITHIN, STAFF, Photograph, Service, Visit
@@ -24,7 +26,7 @@ TaskRun.objects.bulk_create(
         args=["no number"],
         queue="default",
         status="failed",
-        error_type="Probe",
+        error_type={error!r},
         finished_at=timezone.now(),
     )
     for _ in range({count})
@@ -99,6 +101,48 @@ def test_a_failed_task_is_found_and_replayed(
     photograph(page, "console", {"width": 1280, "height": 900})
 
 
+def test_open_pages_show_a_new_failed_task(service: Service, visit: Visit) -> None:
+    pages = [
+        visit(STAFF, path).page for path in ("/console/tasks/?state=failed&error=New", "/console/")
+    ]
+    for page in pages:
+        page.wait_for_load_state("networkidle")  # the socket is open
+        page.evaluate("document.body.dataset.loaded = 'once'")
+    expect(pages[0].get_by_text("No tasks match.")).to_be_visible()
+    failed = pages[1].locator("#throughput ~ .axis")
+    before = failed.inner_text()
+
+    service.shell(FAIL_MANY.format(count=1, error="New"))
+    begun = time.monotonic()
+
+    within = service.updated_within * 1000
+    expect(pages[0].get_by_role("link", name="invitations.send_invitation_email")).to_be_visible(
+        timeout=within
+    )
+    print(f"the list was refreshed {time.monotonic() - begun:.2f} s after the task had failed")
+    expect(failed).not_to_have_text(before, timeout=within)
+    assert all(page.evaluate("document.body.dataset.loaded") == "once" for page in pages)
+
+
+def test_a_list_does_not_change_while_a_row_is_selected(service: Service, visit: Visit) -> None:
+    service.shell(FAIL_MANY.format(count=1, error="Selected"))
+    page = visit(STAFF, "/console/tasks/?state=failed&error=Selected").page
+    page.wait_for_load_state("networkidle")
+    checkbox = page.get_by_role("checkbox", name="Select invitations.send_invitation_email")
+    checkbox.check()
+
+    service.shell(FAIL_MANY.format(count=1, error="Selected"))
+    page.wait_for_timeout((4 if service.live else 12) * 1000)
+
+    expect(checkbox).to_have_count(1)
+    expect(checkbox).to_be_checked()
+    checkbox.uncheck()
+    page.mouse.move(0, 0)
+    page.get_by_role("heading", level=1).click()
+    service.shell(FAIL_MANY.format(count=1, error="Selected"))
+    expect(checkbox).to_have_count(3, timeout=RENEWED)
+
+
 def replay_all(page: Page, count: int) -> None:
     """Replay all failed tasks of FAIL_MANY, once the page has said how many they are."""
     page.goto("/console/tasks/?state=failed&error=Probe")
@@ -109,12 +153,12 @@ def replay_all(page: Page, count: int) -> None:
 
 
 def test_many_failed_tasks_are_replayed_once(service: Service, visit: Visit) -> None:
-    service.shell(FAIL_MANY.format(count=500))
+    service.shell(FAIL_MANY.format(count=500, error="Probe"))
     page = visit(STAFF, "/console/").page
 
     replay_all(page, 500)
     expect(page.get_by_text("500 of 500 replayed.")).to_be_visible()
-    service.shell(FAIL_MANY.format(count=600))
+    service.shell(FAIL_MANY.format(count=600, error="Probe"))
     replay_all(page, 1100)
 
     expect(page.get_by_text("1100 of 1100, 600 changed.")).to_be_visible()
@@ -124,7 +168,7 @@ def test_many_failed_tasks_are_replayed_once(service: Service, visit: Visit) -> 
 
 
 def test_a_view_only_user_sees_every_page_and_no_button(service: Service, visit: Visit) -> None:
-    service.shell(FAIL_MANY.format(count=1))
+    service.shell(FAIL_MANY.format(count=1, error="Probe"))
     service.shell(GRANT_VIEW.format(email=ANN))
     try:
         page = visit(ANN, "/console/").page

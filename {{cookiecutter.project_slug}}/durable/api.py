@@ -7,6 +7,7 @@ with any update of the template.
 from durable import __version__
 from durable.admin_helpers import LargeTableAdmin
 from durable.broker.circuit import Circuit
+from durable.console.changes import work_version
 from durable.correlation import correlation_id
 from durable.db import close_connections
 from durable.errors import (
@@ -63,4 +64,5 @@ __all__ = [
     "send_email",
     "send_emails",
     "validate_address",
+    "work_version",
 ]

@@ -52,6 +52,8 @@ class Conf:
     # The console and the home page report a queue whose oldest row waits longer. A sweep publishes a
     # lost message within a minute, so five mean that workers are missing or too few.
     QUEUE_MAX_WAIT = Setting(timedelta(minutes=5))
+    # Pages of the console refresh this often, and at once for an event `console` on their body.
+    CONSOLE_POLL_INTERVAL = Setting(10)  # seconds
     # Models of the service, each as "app.Model", with a `correlation_id` as tasks and mails have it. The
     # console shows their rows beside the task of the same id.
     CORRELATED_MODELS: Setting[tuple[str, ...]] = Setting(())

@@ -17,6 +17,8 @@ from redis.exceptions import RedisError
 from apps.live import connection_limit
 from apps.live.groups import groups_for
 from apps.notifications.services import count_unread
+from apps.users.models import User
+from durable.api import work_version
 
 logger = structlog.get_logger(__name__)
 
@@ -24,13 +26,14 @@ logger = structlog.get_logger(__name__)
 NOT_LOGGED_IN = 4401
 TOO_MANY = 4429
 RECONNECT = 1012
+CONSOLE = b"console"  # the query of a page of the console
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
     """One open page of a logged-in user. It only receives messages."""
 
     slot = ""
-    pings: asyncio.Task[None] | None = None
+    tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve the socket; close it if the channel layer fails, so that the page reconnects."""
@@ -58,12 +61,16 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
             await self.close(TOO_MANY)
             return
         await self.join(groups_for(user))
+        self.tasks = (asyncio.create_task(self.send_pings()),)
+        if self.scope["query_string"] == CONSOLE and await database_sync_to_async(sees_console)(
+            user
+        ):
+            self.tasks += (asyncio.create_task(self.send_changes()),)
         # Counted after joining, so that no notification is missed in between.
         unread = await database_sync_to_async(count_unread)(user.pk)
         await self.send_json(
             {"type": "hello", "unread": unread, "ping": settings.LIVE_PING_INTERVAL}
         )
-        self.pings = asyncio.create_task(self.send_pings())
 
     async def join(self, groups: list[str]) -> None:
         for group in groups:
@@ -71,9 +78,9 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
             self.joined.append(group)
 
     async def leave(self) -> None:
-        """Stop the pings, leave all groups and release the slot."""
-        if self.pings:
-            self.pings.cancel()
+        """Stop the tasks, leave all groups and release the slot."""
+        for task in self.tasks:
+            task.cancel()
         while self.joined:
             with suppress(RedisError):  # without Redis there are no groups
                 await self.channel_layer.group_discard(self.joined.pop(), self.channel_name)
@@ -96,6 +103,17 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
                 async with asyncio.timeout(settings.LIVE_PING_INTERVAL):
                     await self.channel_layer.send(self.channel_name, {"type": "live.ping"})
 
+    async def send_changes(self) -> None:
+        """Tell a page of the console that work has changed, at most once in LIVE_CONSOLE_INTERVAL."""
+        known = ""
+        while True:
+            with suppress(DatabaseError):  # read again after the pause
+                version = await database_sync_to_async(work_version)()
+                if known not in {"", version}:
+                    await self.send_json({"type": "console"})
+                known = version
+            await asyncio.sleep(settings.LIVE_CONSOLE_INTERVAL)
+
     async def live_ping(self, _event: dict[str, Any]) -> None:
         """Forward a ping to the page, unless the user's session or groups have changed."""
         if code := await self.close_code():
@@ -115,3 +133,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         if not user.is_authenticated:
             return NOT_LOGGED_IN
         return None if groups_for(user) == self.joined else RECONNECT
+
+
+def sees_console(user: User) -> bool:
+    """Return whether a user can see the console."""
+    return user.is_staff and user.has_perm("console.view_console")

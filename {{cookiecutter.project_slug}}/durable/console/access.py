@@ -27,6 +27,11 @@ class ProblemError(Exception):
         self.status, self.title, self.detail = status, title, detail
 
 
+def frame(request: HttpRequest) -> str:
+    """Return the template around a page's content: none for a refresh by HTMX, which would take the messages."""
+    return "console/part.html" if request.headers.get("HX-Request") else "console/base.html"
+
+
 def may(user: Any, permission: str) -> bool:
     """Whether a user may do something in the console: staff with the permission, and with that to see it."""
     needed = {"console.view_console", f"console.{permission}"}

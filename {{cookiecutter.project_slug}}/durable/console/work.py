@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from durable.console import bulk as bulk_jobs
 from durable.console import details
-from durable.console.access import ProblemError, console_page, may, need
+from durable.console.access import ProblemError, console_page, frame, may, need
 from durable.console.actions import Action, move_task, perform
 from durable.console.kinds import TASKS, Kind
 from durable.console.models import BulkJob
@@ -38,6 +38,7 @@ def index(request: HttpRequest, kind: Kind) -> HttpResponse:
         raise ProblemError(404, "There is no such page", "The list has fewer pages.")
     query = without_page(request.GET)
     context = {
+        "frame": frame(request),
         "kind": kind,
         "form": form,
         "query": query,

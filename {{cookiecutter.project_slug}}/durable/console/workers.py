@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from durable.broker.circuit import circuit
 from durable.console import overview
-from durable.console.access import ProblemError, console_page, may, need
+from durable.console.access import ProblemError, console_page, frame, may, need
 from durable.console.actions import perform
 from durable.console.audit import record
 from durable.console.kinds import TASKS
@@ -36,6 +36,7 @@ def index(request: HttpRequest) -> HttpResponse:
     lengths, answers = overview.read_broker()
     workers = overview.describe_workers(answers or {})
     context = {
+        "frame": frame(request),
         "redis_is_away": answers is None,
         "workers": workers,
         "received": any(worker["received"] for worker in workers),

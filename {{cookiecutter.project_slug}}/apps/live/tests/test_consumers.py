@@ -10,13 +10,14 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.db import transaction
+from django.db.models.functions import Now
 from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from apps.live.consumers import NOT_LOGGED_IN, RECONNECT, TOO_MANY
 from apps.notifications.services import announce_to_staff, notify
-from durable.api import save_progress
+from durable.api import TaskRun, save_progress
 from durable.testing.servers import free_port
 from durable.testing.workers import TIMEOUT, Program, wait_until
 
@@ -37,9 +38,10 @@ class Page:
 
     Args:
         user: the user who is logged in, or None.
+        query: of the socket's address.
     """
 
-    def __init__(self, user=None, origin=f"http://localhost:{PORT}"):
+    def __init__(self, user=None, origin=f"http://localhost:{PORT}", query=""):
         self.user = user
         self.client = Client()
         if user:
@@ -47,7 +49,7 @@ class Page:
         cookies = "; ".join(f"{name}={m.value}" for name, m in self.client.cookies.items())
         headers = {"Cookie": cookies} if cookies else {}
         self.opening = connect(
-            f"ws://localhost:{PORT}/ws/live/",
+            f"ws://localhost:{PORT}/ws/live/{query}",
             origin=origin,
             additional_headers=headers,
             max_queue=None,  # otherwise it stops reading after some pings
@@ -98,8 +100,8 @@ def open_page():
     """Opens a page and waits for its hello."""
     with ExitStack() as pages:
 
-        def open_page(user):
-            page = pages.enter_context(Page(user))
+        def open_page(user, query=""):
+            page = pages.enter_context(Page(user, query=query))
             page.hello = page.next("hello")
             return page
 
@@ -123,7 +125,7 @@ def test_a_notification_reaches_all_pages_of_its_user_within_a_second(ann, open_
 def test_pages_get_no_messages_of_other_users(ann, bob, open_page):
     page = open_page(bob)
     notify(ann, "booking", "A new booking")
-    save_progress("some-task", 1, 2, user_id=ann.pk)
+    save_progress("task-of-ann", 1, 2, user_id=ann.pk)
 
     assert page.has_got_nothing()
 
@@ -133,6 +135,23 @@ def test_a_rollback_sends_nothing(ann, open_page):
     with transaction.atomic():
         notify(ann, "booking", "A new booking")
         transaction.set_rollback(True)
+
+    assert page.has_got_nothing()
+
+
+def test_a_page_of_the_console_is_told_of_a_change_within_three_seconds(admin_user, open_page):
+    page, other = open_page(admin_user, "?console"), open_page(admin_user)
+    time.sleep(1)  # until the consumer has looked once
+    TaskRun.objects.create(name="tests.failing", status="failed", finished_at=Now())
+
+    assert page.next(timeout=3) == {"type": "console"}
+    assert other.has_got_nothing()
+
+
+def test_users_without_the_permission_are_not_told_of_changes(ann, open_page):
+    page = open_page(ann, "?console")
+    TaskRun.objects.create(name="tests.durable")
+    time.sleep(2 * settings.LIVE_CONSOLE_INTERVAL)
 
     assert page.has_got_nothing()
 

@@ -1,4 +1,4 @@
-"""Filters of the console's templates: times in the format of the service."""
+"""What the console's templates load: times in the format of the service, and how often pages refresh."""
 
 from datetime import datetime
 
@@ -7,7 +7,15 @@ from django.utils.formats import date_format, get_format
 from django.utils.html import format_html
 from django.utils.timezone import localtime
 
+from durable.conf import conf
+
 register = template.Library()
+
+
+@register.simple_tag
+def poll_interval() -> int:
+    """Return the seconds after which a page refreshes."""
+    return conf.CONSOLE_POLL_INTERVAL
 
 
 @register.filter

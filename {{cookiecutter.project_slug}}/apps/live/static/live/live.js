@@ -84,6 +84,8 @@
     if (message.type === "hello" || message.type === "notification") {
       emit(document.body, "notification", message);
     }
+    // At "hello", too: work may have changed since the page was rendered.
+    if (message.type === "hello" || message.type === "console") emit(document.body, "console", {});
     if (message.type === "progress") showProgress(message);
     if (message.type === "announcement") announce(message);
   }
