@@ -39,6 +39,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "tasks.sync_paused_queues",
         "schedule": 60.0,  # seconds
     },
+    # Staff learn what is wrong. Beat runs it itself; web checks with its requests, too.
+    "check health": {
+        "task": "health.check",
+        "schedule": 60.0,  # seconds
+    },
     "purge old runs": {
         "task": "tasks.purge_old_runs",
         "schedule": crontab(hour="3", minute="37"),

@@ -18,6 +18,7 @@ from durable.errors import (
     PoisonTaskError,
     TaskFailedError,
 )
+from durable.health.signals import health_changed
 from durable.health.status import Check, check_all
 from durable.mail.addresses import bare_address, validate_address
 from durable.mail.api import send_email, send_emails
@@ -56,6 +57,7 @@ __all__ = [
     "correlation_id",
     "get_progress",
     "get_state",
+    "health_changed",
     "progressed",
     "purge",
     "replay",

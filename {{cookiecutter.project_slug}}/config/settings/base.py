@@ -13,6 +13,7 @@ from config.settings.redis import *
 from config.settings.sentry import *
 
 SERVICE_NAME = "{{ cookiecutter.__project_name }}"  # fmt: skip
+EMAIL_SUBJECT_PREFIX = f"[{SERVICE_NAME}] "  # of emails to ADMINS
 SERVICE_DESCRIPTION = "{{ cookiecutter.__description }}"  # fmt: skip
 
 SECRET_KEY = env.str("SECRET_KEY")
@@ -40,6 +41,7 @@ INSTALLED_APPS = [
     "durable.tasks",
     "durable.beat",
     "durable.mail",
+    "durable.health",
     "apps.notifications",
     "apps.pages",
     "durable.console",  # after apps.pages, which has its base template

@@ -155,6 +155,9 @@ if not EMAIL_URL and EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBacke
     )
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="noreply@{{ cookiecutter.domain_name }}")
+# Recipients and sender of the emails about problems of the service.
+ADMINS = [("", address) for address in env.comma_separated("ADMINS")]
+SERVER_EMAIL = env.str("SERVER_EMAIL", default=DEFAULT_FROM_EMAIL)
 
 # The engine's settings. durable/conf.py has the others, with their defaults and reasons.
 # A lease outlasts the slowest delivery that can succeed: the task's hard limit, and one time-out of

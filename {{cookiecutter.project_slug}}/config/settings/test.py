@@ -38,6 +38,7 @@ TASK_RETRY_INITIAL_DELAY = 0.1  # seconds
 # % if cookiecutter.use_examples
 PAYMENT_GATEWAY_TIMEOUT = (1.0, 1.0)  # seconds
 # % endif
+HEALTH_CHECK_INTERVAL = None  # the tests of the check set it
 BEAT_LEASE = timedelta(seconds=1)
 BEAT_FOLLOWER_INTERVAL = 0.1  # seconds
 BROKER_CIRCUIT_RESET = timedelta(seconds=0.2)

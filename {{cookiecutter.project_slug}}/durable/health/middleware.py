@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.deprecation import MiddlewareMixin
 
 from durable import __version__
-from durable.health import readiness
+from durable.health import alerts, readiness
 
 
 class HealthMiddleware(MiddlewareMixin):
@@ -16,6 +16,7 @@ class HealthMiddleware(MiddlewareMixin):
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         """Answer a probe, or pass the request on."""
+        alerts.check_soon()
         if request.path_info == "/health/live":
             return respond({})
         if request.path_info == "/health/ready":

@@ -108,8 +108,8 @@ def read_queues(
     return list(names.values())
 
 
-def find_problems() -> list[str]:
-    """Return what is wrong with the queues, for people; none if all is well.
+def find_problems() -> dict[str, str]:
+    """Return what is wrong with each queue, for people; none if all is well.
 
     Raises:
         kombu.exceptions.OperationalError, redis.exceptions.RedisError: the broker does not answer.
@@ -118,7 +118,8 @@ def find_problems() -> list[str]:
         lengths = queue_lengths()
         # Asking takes a second, and without messages the answer does not matter.
         consumers = consumers_of(ask_workers()) if any(lengths.values()) else None
-    return [state.problem for state in read_queues(lengths, consumers) if state.problem]
+    states = read_queues(lengths, consumers)
+    return {state.name: state.problem for state in states if state.problem}
 
 
 def waiting_rows() -> Iterator[tuple[str, int, timedelta]]:

@@ -80,7 +80,7 @@ def check_queues() -> None:
     stuck = cache.get(STUCK_KEY)
     if stuck is None:
         with database():
-            problems = queues.find_problems()
+            problems = list(queues.find_problems().values())
         stuck = bool(problems)
         cache.set(STUCK_KEY, stuck, STUCK_AGE)
         if problems:

@@ -54,7 +54,7 @@ def check_queues() -> str:
         LookupError: what is wrong with some queues.
     """
     if problems := queues.find_problems():
-        raise LookupError(" ".join(problems))
+        raise LookupError(" ".join(problems.values()))
     return "No queue is stuck."
 
 
@@ -106,10 +106,14 @@ def run(name: str, check: Callable[[], str]) -> Check:
 
 def check_all() -> list[Check]:
     """Run every check."""
+    return [*check_parts(), run("Queues", check_queues)]
+
+
+def check_parts() -> list[Check]:
+    """Check the parts of the service."""
     return [
         run("Database", check_database),
         run("Broker", check_broker),
         run("Cache", check_cache),
         run("Beat and workers", check_heartbeat),
-        run("Queues", check_queues),
     ]

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from durable.conf import conf
 from durable.console.finished import read_emails
+from durable.health.problems import failed_tasks
 from durable.health.queues import read_queues
 from durable.health.readiness import database
 from durable.mail import connection
@@ -71,12 +72,7 @@ def of_tasks() -> list[Metric]:
         "Tasks that failed for good in the last five minutes, at most 10,000.",
         labels=["queue"],
     )
-    of_late = failed.filter(finished_at__gt=Now() - RECENT)
-    counts = Counter(
-        label_of(queue)
-        for queue, error in of_late.values_list("queue", "error_type")[:MAX_COUNTED]
-        if error != TaskRevokedError.__name__
-    )
+    counts = Counter(label_of(queue) for queue, _name in failed_tasks(RECENT))
     for name in dict.fromkeys((*(queue.name for queue in current_app.conf.task_queues), *counts)):
         recent.add_metric([name], counts[name])
     return [rows, recent]

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import RedisError
 
 from durable.console.metrics import broker, database, scrape
+from durable.health import problems
 from durable.tasks import metrics
 from durable.tasks.models import BeatLeader, PausedQueue, TaskRun
 from durable.tasks.tasks import heartbeat
@@ -276,6 +277,7 @@ def test_queues_that_the_service_does_not_have_share_a_label(read, task):
 
 def test_counts_are_bounded(read, monkeypatch):
     monkeypatch.setattr(database, "MAX_COUNTED", 2)
+    monkeypatch.setattr(problems, "MAX_FAILED", 2)
     for status in ("done", "failed"):
         TaskRun.objects.bulk_create(
             TaskRun(name="tests.durable", queue="default", status=status, finished_at=Now())
