@@ -21,7 +21,7 @@ OURS = {"apps", "config", "durable", "tests"}
 # Read by Django, Celery, boto3 or a container, not by the settings.
 READ_ELSEWHERE = {
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-    *("MAILPIT_PORT", "POSTGRES_PASSWORD", "PORT", "REDIS_PASSWORD"),
+    *("LOG_DRIVER", "MAILPIT_PORT", "POSTGRES_PASSWORD", "PORT", "REDIS_PASSWORD", "VERSION"),
 }
 # Set by Django itself, by `make dev` or by the platform, never by a person in .env.
 NOT_IN_ENV = {"DJANGO_SETTINGS_MODULE", "PATH", "PYTHONUNBUFFERED", "REMAP_SIGTERM", "NO_COLOR"}
@@ -336,7 +336,7 @@ def endless_logs(tree: Tree) -> Iterator[str]:
     """Yield services of Compose with another log driver than the one that deletes what is old."""
     path = "compose.yaml"
     for service, driver in log_drivers(tree[path]) if path in tree else ():
-        if driver != "local":
+        if driver != "${LOG_DRIVER:-local}":
             yield f"{path}: the log of {service} grows until the disk is full"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.engine_tests import FITS, engine_tests
 from tests.forks import ForkServer, manage
@@ -220,6 +221,35 @@ def test_the_images_user_may_read_the_code_whatever_the_umask_of_its_checkout(
     assert copies == ["--chmod=755"]
 
 
+def test_the_image_holds_what_is_named_and_nothing_else(project: Path) -> None:
+    """Otherwise an image holds a copy of the database that lies in the checkout."""
+    text = (project / ".dockerignore").read_text(encoding="utf-8")
+    patterns = [line for line in text.splitlines() if line and not line.startswith("#")]
+    named = {pattern[1:] for pattern in patterns if pattern.startswith("!")}
+    assert patterns[0] == "*"
+    assert named == {"apps", "config", "durable", "manage.py", "pyproject.toml", "uv.lock"}
+    assert not any(pattern.startswith("!") for pattern in patterns[len(named) + 1 :])
+
+
+def test_every_process_of_compose_has_limits_and_the_same_image(project: Path) -> None:
+    compose = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))
+    services = compose["services"]
+    own = [service for service in services.values() if "build" in service]
+
+    without = {name for name, service in services.items() if "mem_limit" not in service}
+    assert without == {"db"}  # the kernel must never choose it
+    assert [name for name, service in services.items() if "pids_limit" not in service] == []
+    assert {service["image"] for service in own} == {"my_service:${VERSION:-latest}"}
+
+
+def test_every_unit_of_systemd_has_limits(bake: Bake) -> None:
+    units = (bake(deployment="systemd") / "deploy/systemd").glob("*.service")
+    texts = {unit.name: unit.read_text(encoding="utf-8") for unit in units}
+    unlimited = {name for name, text in texts.items() if "MemoryMax=" not in text}
+    assert unlimited == {"release.service"}  # it ends by itself
+    assert "OOMPolicy=continue" in texts["worker@.service"]
+
+
 @pytest.mark.parametrize(
     ("deployment", "file", "probe", "state"),
     [
@@ -267,7 +297,10 @@ def test_project_starts_with_one_commit_and_nothing_left_to_commit(project: Path
 
 @pytest.mark.parametrize(
     "name",
-    ["dump.rdb", "server.pem", "tls.key", "all.sql", "all.sql.gz", "pg.dump", "db.sqlite3-wal"],
+    [
+        *("dump.rdb", "server.pem", "tls.key", "client.p12"),
+        *("all.sql", "all.sql.gz", "pg.dump", "db.sqlite3-wal"),
+    ],
 )
 def test_no_copy_of_data_and_no_key_is_committed(project: Path, name: str) -> None:
     assert git(project, "check-ignore", name, f"apps/{name}") == f"{name}\napps/{name}\n"

@@ -201,6 +201,17 @@ def test_production_starts_on_a_developers_machine():
     assert not production(FRONTEND_URL="http://localhost:8000/", SECRET_KEY="unused")
 
 
+def test_browsers_remember_https_for_an_hour_until_it_is_raised(monkeypatch):
+    for name, value in {"SECRET_KEY": "unused", "FRONTEND_URL": "https://example.com"}.items():
+        monkeypatch.setenv(name, value)
+
+    made = runpy.run_path(str(settings.BASE_DIR / "config/settings/production.py"))
+
+    assert made["SECURE_HSTS_SECONDS"] == 3600
+    assert not made["SECURE_HSTS_INCLUDE_SUBDOMAINS"]
+    assert not made["SECURE_HSTS_PRELOAD"]
+
+
 def test_sqlite_stays_in_a_folder_with_an_odd_name(tmp_path):
     folder = tmp_path / "a#b?c%20d+e"
     shutil.copytree(settings.BASE_DIR / "config", folder / "config")
