@@ -47,9 +47,9 @@ def index(request: HttpRequest, kind: Kind) -> HttpResponse:
         "previous": number - 1,
         "next": number + 1 if len(found) > PER_PAGE and number < MAX_PAGES else 0,
         "cut": cut,
-        "window": WINDOW,
+        "window": f"{WINDOW:,}",
         "filtered": any(value for name, value in form.cleaned_data.items() if name != "state"),
-        "max_bulk": WINDOW,
+        "max_bulk": f"{WINDOW:,}",
         "actions": kind.actions_for(request.user, form.cleaned_data["state"]),
     }
     return render(request, f"console/{kind.plural}.html", context)
