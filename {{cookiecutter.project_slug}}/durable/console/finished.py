@@ -15,6 +15,9 @@ from durable.tasks.enqueue import queue_for
 from durable.tasks.models import TaskRun
 
 NEWEST = 5_000  # rows that are read of each kind
+OUTCOMES = (
+    1_000  # tasks of each outcome that are read for the last ones of periodic tasks, however old
+)
 MINUTES = 60  # that the chart shows
 RECENT = 5  # minutes, whose average is "per minute"
 DAY = timedelta(days=1)
@@ -48,8 +51,10 @@ class Speed:
     runs: list[float] = field(default_factory=list)
 
     def add(self, work: Finished, now: datetime) -> None:
-        """Count one piece of work."""
+        """Count one piece of work, if it ended within the last MINUTES."""
         minute = int((now - work.at).total_seconds() // 60)
+        if minute >= MINUTES:
+            return
         (self.failed if work.failed else self.done)[minute] += 1
         if work.started_at:
             self.waits.append(max((work.started_at - work.due_at).total_seconds(), 0.0))
@@ -89,12 +94,21 @@ def percentiles(seconds: Sequence[float]) -> str:
     return f"{' / '.join(f'{value:.2f}' if value < 1 else f'{value:.1f}' for value in found)} s"
 
 
-def finished_tasks() -> Iterator[Finished]:
-    """Yield the newest done and the newest failed tasks, without canceled ones."""
+def finished_tasks(limit: int, since: datetime | None = None) -> Iterator[Finished]:
+    """Yield the newest done and the newest failed tasks, without canceled ones.
+
+    Old failed tasks lie far apart in the table, so many of them take long to read.
+
+    Args:
+        limit: rows of each outcome.
+        since: when the oldest of them ended.
+    """
     fields = ("queue", "name", "finished_at", "started_at", "next_attempt_at", "error_type")
     for status in (TaskRun.Status.DONE, TaskRun.Status.FAILED):
         rows = TaskRun.objects.filter(status=status, finished_at__isnull=False)
-        newest = rows.order_by("-finished_at").values_list(*fields)[:NEWEST]
+        if since:
+            rows = rows.filter(finished_at__gte=since)
+        newest = rows.order_by("-finished_at").values_list(*fields)[:limit]
         for queue, name, at, started_at, due_at, error in newest:
             if error != TaskRevokedError.__name__:
                 failed = status == TaskRun.Status.FAILED

@@ -14,7 +14,15 @@ from redis.exceptions import RedisError
 from durable.broker.circuit import circuit
 from durable.broker.queues import queue_lengths
 from durable.console import chart, periodic
-from durable.console.finished import Speed, finished_tasks, read_emails, speeds
+from durable.console.finished import (
+    MINUTES,
+    NEWEST,
+    OUTCOMES,
+    Speed,
+    finished_tasks,
+    read_emails,
+    speeds,
+)
 from durable.errors import BROKER_ERRORS
 from durable.health.queues import QueueState, ask_workers, consumers_of, in_words, read_queues
 from durable.tasks.enqueue import row_id
@@ -64,17 +72,25 @@ def forget_workers() -> None:
         return
 
 
-def running_by(field: str) -> Counter[str]:
-    """Return how many durable tasks run, by their queue or by their worker."""
+def running_tasks() -> tuple[Counter[str], Counter[str]]:
+    """Return how many durable tasks run by queue, and by worker."""
     running = TaskRun.objects.filter(status=TaskRun.Status.RUNNING).order_by("lease_until")
-    return Counter(running.values_list(field, flat=True)[:MAX_RUNNING])
+    found = list(running.values_list("queue", "worker")[:MAX_RUNNING])
+    return Counter(queue for queue, _ in found), Counter(worker for _, worker in found)
 
 
-def silent_workers(workers: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """Return the workers that run durable tasks according to their rows, but do not answer."""
-    return sorted(
-        (name, count) for name, count in running_by("worker").items() if name not in workers
-    )
+def silent_workers(
+    workers: Mapping[str, Any] | None, running_in: Counter[str]
+) -> list[tuple[str, int]]:
+    """Return the workers that run durable tasks according to their rows, but do not answer.
+
+    Args:
+        workers: what they answer by their name; None if Redis is away.
+        running_in: how many durable tasks run by worker.
+    """
+    if workers is None:
+        return []
+    return sorted((name, count) for name, count in running_in.items() if name not in workers)
 
 
 def describe_workers(workers: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -113,9 +129,10 @@ def length_since(seconds: float | None) -> str:
 def read() -> dict[str, Any]:
     """Return the variables of the page."""
     messages, workers = read_broker()
-    tasks, emails = list(finished_tasks()), read_emails()
-    total, of_queues = speeds([*tasks, *emails.finished])
-    running = running_by("queue")
+    emails = read_emails()
+    since = timezone.now() - timedelta(minutes=MINUTES)
+    total, of_queues = speeds([*finished_tasks(NEWEST, since), *emails.finished])
+    running, running_in = running_tasks()
     states = read_queues(messages, None if workers is None else consumers_of(workers))
     return {
         "redis_is_away": messages is None,
@@ -125,9 +142,9 @@ def read() -> dict[str, Any]:
         ],
         "problems": [state.problem for state in states if state.problem],
         "workers": describe_workers(workers or {}),
-        "silent": [] if workers is None else silent_workers(workers),
+        "silent": silent_workers(workers, running_in),
         "leader": periodic.leader(),
-        "entries": periodic.entries(tasks),
+        "entries": periodic.entries(finished_tasks(OUTCOMES)),
         "emails": sorted(emails.statuses.items()),
         "providers": [(*key, count) for key, count in sorted(emails.providers.items())],
         "emails_cut": emails.cut,

@@ -18,7 +18,7 @@ from durable.beat.entries import find_problem
 from durable.console import periodic
 from durable.console.access import ProblemError, console_page, may, need
 from durable.console.audit import record
-from durable.console.finished import finished_tasks
+from durable.console.finished import OUTCOMES, finished_tasks
 from durable.console.models import AuditEntry
 from durable.errors import DATABASE_ERRORS
 
@@ -33,7 +33,7 @@ def index(request: HttpRequest) -> HttpResponse:
     """List the periodic tasks, the disabled ones too."""
     context = {
         "leader": periodic.leader(),
-        "entries": periodic.entries(finished_tasks(), disabled=True),
+        "entries": periodic.entries(finished_tasks(OUTCOMES), disabled=True),
         "may_change": may(request.user, "change_schedule"),
     }
     return render(request, "console/periodic.html", context)

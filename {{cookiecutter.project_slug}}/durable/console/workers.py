@@ -40,7 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "redis_is_away": answers is None,
         "workers": workers,
         "received": any(worker["received"] for worker in workers),
-        "silent": [] if answers is None else overview.silent_workers(answers),
+        "silent": overview.silent_workers(answers, overview.running_tasks()[1]),
         "lengths": lengths,
         "may_stop": may(request.user, "stop_work"),
     }

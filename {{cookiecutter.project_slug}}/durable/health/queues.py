@@ -129,7 +129,9 @@ def waiting_rows() -> Iterator[tuple[str, int, timedelta]]:
         for queue, due in tasks.values_list("queue", "next_attempt_at")[:MAX_READ]:
             yield queue, 1, now - due
     for now in mails.values_list(Now(), flat=True)[:1]:
-        found = mails[:MAX_READ].aggregate(count=Count("pk"), due=Min("next_attempt_at"))
+        found = mails[:MAX_READ].aggregate(
+            count=Count("next_attempt_at"), due=Min("next_attempt_at")
+        )
         if found["count"]:
             yield queue_for(deliver_email.name), found["count"], now - found["due"]
 
