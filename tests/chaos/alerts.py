@@ -20,6 +20,7 @@ TOKEN = "0123456789" * 4
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 RANGE = re.compile(r"(?<=\[)(\d+[smhd])(?=\])")
 SECONDS = re.compile(r"(?<=_seconds > )(\d+)")
+SHARE = re.compile(r"\[(\d+[smhd])\]\)\) > (0\.\d+)")
 FIRING = 'ALERTS{{alertstate="firing", scale="{scale}"}}'
 
 
@@ -45,9 +46,11 @@ def scaled(rule: Mapping[str, Any], scale: int) -> dict[str, Any]:
 
 
 def patience_of(alert: str) -> int:
-    """Return the seconds that a fault must last before a rule can detect it."""
-    rule = next(rule for rule in RULES if rule["alert"] == alert)
-    return max(map(int, SECONDS.findall(rule["expr"])), default=0)
+    """Return the seconds that a fault must last before a rule can detect it: of silence, or of a share of runs."""
+    expr = next(rule["expr"] for rule in RULES if rule["alert"] == alert)
+    if share := SHARE.search(expr):
+        return round(float(share[2]) * seconds_of(share[1]))
+    return max(map(int, SECONDS.findall(expr)), default=0)
 
 
 class Alerts(Prometheus):

@@ -1,6 +1,7 @@
 """What is done to the service while it works. The first line of each says it to the reader of the table."""
 
 import base64
+import itertools
 import json
 import runpy
 import signal
@@ -23,13 +24,27 @@ CONNECTION_KILLS = 5  # of all connections to Redis
 PURGES = 3  # by another service
 CRASHES = 2  # of PostgreSQL
 DEATHS = 2  # of both workers, between the provider's answer and the commit
+REST = 3.0  # seconds between two loads, where nothing fails
 OUTAGE = 10.0  # seconds
+SMTP_OUTAGE = 40.0  # seconds
+BEAT_OUTAGE = 12.0  # seconds
 BEAT_LOOP = 1.0  # second, CELERY_BEAT_MAX_LOOP_INTERVAL
 PAUSE = 5.0  # seconds; longer than any time-out of the broker here
 ODD_MESSAGES = 2  # times all of them
 BACKLOG = 3000  # plain messages
 CLOCK_AHEAD = 20  # minutes
 GRACE = 0.05  # seconds, where WORKER_SOFT_SHUTDOWN_TIMEOUT is 2
+
+
+def leave_alone(world: World) -> None:
+    """No fault."""
+    deadline = time.monotonic() + world.quiet
+    for number in itertools.count():
+        world.wait_for(world.accepted())
+        time.sleep(REST)
+        world.publish(f"leave_alone_{number}", world.load)
+        if time.monotonic() > deadline:
+            return
 
 
 def kill_workers(world: World) -> None:
@@ -66,6 +81,13 @@ def stop_redis(world: World) -> None:
     world.redis.stop()
     time.sleep(OUTAGE)
     world.redis.start()
+
+
+def fill_redis(world: World) -> None:
+    """Redis is full for 10 s (maxmemory), and refuses writes."""
+    world.redis.client.config_set("maxmemory", 1)
+    time.sleep(OUTAGE)
+    world.redis.client.config_set("maxmemory", 0)
 
 
 def empty_redis(world: World) -> None:
@@ -165,14 +187,21 @@ def crash_postgresql(world: World) -> None:
         time.sleep(1)
 
 
+def stop_postgresql(world: World) -> None:
+    """PostgreSQL is down for 10 s."""
+    world.database.crash()
+    time.sleep(OUTAGE)
+    world.database.start()
+
+
 def stop_smtp(world: World) -> None:
-    """SMTP is down for 20 s (rejects, stalls, drops, 421, 451), then slow."""
+    """SMTP is down for 40 s (rejects, stalls, drops, 421, 451), then slow."""
     world.smtp.stop()
-    time.sleep(4)
+    time.sleep(SMTP_OUTAGE / 5)
     for manner in ("stall", "drop", "421 4.3.2 closing", "451 4.3.0 try later"):
         world.set_manner(manner)
         world.smtp.wanted = True
-        time.sleep(4)
+        time.sleep(SMTP_OUTAGE / 5)
     world.set_manner("slow")
 
 
@@ -202,6 +231,36 @@ def freeze_worker(world: World) -> None:
     worker.signal(signal.SIGSTOP)
     time.sleep(OUTAGE)
     worker.signal(signal.SIGCONT)
+
+
+def stop_workers(world: World) -> float:
+    """Both workers are stopped (SIGTERM), and start again 10 s later."""
+    for worker in world.workers:
+        worker.wanted = False
+        worker.process.send_signal(signal.SIGTERM)
+    for worker in world.workers:
+        worker.process.wait()
+    ended = time.time()
+    time.sleep(OUTAGE)
+    for worker in world.workers:
+        worker.wanted = True
+    return ended
+
+
+def stop_web(world: World) -> None:
+    """Web is down for 10 s."""
+    world.web.stop()
+    time.sleep(OUTAGE)
+    world.web.wanted = True
+
+
+def stop_beats(world: World) -> None:
+    """Both Beats are down for 12 s."""
+    for beat in world.beats:
+        beat.stop()
+    time.sleep(BEAT_OUTAGE)
+    for beat in world.beats:
+        beat.wanted = True
 
 
 def kill_beat(world: World) -> None:

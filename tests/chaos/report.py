@@ -1,4 +1,4 @@
-"""The table: what came of each kind of work under each fault."""
+"""The tables: what came of each kind of work under each fault, and what alerts the fault raised."""
 
 import os
 import platform
@@ -9,10 +9,12 @@ from pathlib import Path
 
 import psutil
 
+from tests.chaos.alerts import patience_of
+
 KINDS = {"email": "Emails", "durable": "Durable tasks", "plain": "Plain tasks"}
 FIGURES = "accepted / done / lost / twice / s"
 PAGE = Path(__file__).parents[2] / "docs/reliability.md"
-MEASURED = re.compile(r"(?<=<!-- measured -->\n).*(?=<!-- end -->)", re.DOTALL)
+RUNBOOK = "../{{cookiecutter.project_slug}}/docs/alerts.md"
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,53 @@ class Line:
     Args:
         fault: what happened, in words.
         counts: what came of each kind of work.
+        scale: by what the durations of the rules of alerts were divided.
+        alerts: that it raised, and after how many seconds; None without a Prometheus.
     """
 
     fault: str
     counts: dict[str, Count]
+    scale: int
+    alerts: dict[str, float] | None
 
 
 def table(lines: Sequence[Line]) -> Iterator[str]:
-    """Yield the lines of the table, in Markdown."""
+    """Yield the lines of the table of work, in Markdown."""
+    yield from markdown(
+        [
+            ["", *KINDS.values()],
+            ["---"] * (len(KINDS) + 1),
+            ["", *[FIGURES] * len(KINDS)],
+            *([line.fault, *(str(line.counts[kind]) for kind in KINDS)] for line in lines),
+        ]
+    )
+
+
+def alert_table(lines: Sequence[Line]) -> Iterator[str]:
+    """Yield the lines of the table of alerts, in Markdown; those that raised some come first."""
+    raising = [(line, alert) for line in lines for alert in sorted(line.alerts or ())]
     rows = [
-        ["", *KINDS.values()],
-        ["---"] * (len(KINDS) + 1),
-        ["", *[FIGURES] * len(KINDS)],
-        *([line.fault, *(str(line.counts[kind]) for kind in KINDS)] for line in lines),
+        [
+            line.fault,
+            f"[{alert}]({RUNBOOK}#{alert.lower()})",
+            f"{patience_of(alert)} s",
+            seconds(line, alert),
+        ]
+        for line, alert in raising
     ]
+    rows += [[line.fault, "none", "", ""] for line in lines if line.alerts == {}]
+    heads = ["Fault", "Alert and its runbook", "Can be detected after", "Raised after"]
+    yield from markdown([heads, ["---"] * len(heads), *rows])
+
+
+def seconds(line: Line, alert: str) -> str:
+    """Return after how many seconds of production an alert was raised."""
+    assert line.alerts
+    return f"{max(0.0, line.alerts[alert]) * line.scale:.0f} s"
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table whose columns are aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -78,7 +113,13 @@ def machine() -> str:
 
 
 def write(lines: Sequence[Line]) -> None:
-    """Put the table into the page."""
-    measured = "\n".join(["", machine(), "", *table(lines), ""]) + "\n"
+    """Put the tables into the page."""
     page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(MEASURED.sub(lambda _: measured, page), encoding="utf-8")
+    parts = {"measured": [machine(), "", *table(lines)]}
+    if all(line.alerts is not None for line in lines):
+        parts["alerts"] = [*alert_table(lines)]
+    for name, part in parts.items():
+        text = "\n".join(["", *part, ""]) + "\n"
+        between = rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)"
+        page = re.sub(between, lambda _, text=text: text, page, flags=re.DOTALL)
+    PAGE.write_text(page, encoding="utf-8")

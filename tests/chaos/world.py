@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from scripts.demo import free_port
+from tests.chaos.alerts import TOKEN, Alerts
 from tests.chaos.processes import Process, Supervisor
 from tests.chaos.report import KINDS, Count
 from tests.chaos.servers import PostgreSQL, Redis, SQLite
@@ -18,6 +19,8 @@ from tests.chaos.servers import PostgreSQL, Redis, SQLite
 HERE = Path(__file__).parent
 LOAD = 1000  # calls of each kind in each row
 CONCURRENCY = 2  # pool processes of a worker
+QUIET = 15.0  # seconds of load without a fault
+HOUR = 360.0  # seconds; an hour by the rules whose durations are divided by ten
 PATIENCE = 120.0  # seconds; nothing waits that long unless something is broken
 FLOWING = 50  # runs of each kind until a fault begins
 GLANCE = 0.1  # seconds between two looks at how much has run
@@ -49,21 +52,26 @@ class World:
         folder: for logs and what Redis keeps.
         database: one of DATABASES.
         without: a folder that hides from Python what its processes need not load.
+        promtool: the program beside which Prometheus lies; None if there is none.
     """
 
-    def __init__(self, project: Path, folder: Path, database: str, without: Path) -> None:
+    def __init__(
+        self, project: Path, folder: Path, database: str, without: Path, promtool: Path | None
+    ) -> None:
         self.project, self.folder, self.stack = project, folder, ExitStack()
         self.without = without
+        self.quiet = QUIET
         with self.stack:
             self.ledger = self.redis_in("ledger", keeps=False)
             self.redis = self.redis_in("broker", keeps=True)
             self.database = DATABASES[database]()
             self.stack.callback(self.database.remove)
-            self.smtp_port = free_port()
+            self.smtp_port, self.web_port = free_port(), free_port()
             self.environment = self.make_environment()
             # Workers and Beats import for as long as this takes, and bear a database that is not there yet.
             migration = self.process("migrate", "manage.py", "migrate", "--verbosity", "0")
             self.start_processes()
+            self.alerts = self.start_alerts(promtool) if promtool else None
             assert migration.process.wait() == 0, "\n".join(self.tails(40))
             self.stack = self.stack.pop_all()
 
@@ -86,6 +94,7 @@ class World:
             "REDIS_URL": self.redis.url,
             "LEDGER_URL": self.ledger.url,
             "EMAIL_URL": f"smtp://127.0.0.1:{self.smtp_port}",
+            "METRICS_TOKEN": TOKEN,
             "EMAIL_TIMEOUT": "2",  # seconds
             "WORKER_SOFT_SHUTDOWN_TIMEOUT": "2",  # seconds
             "WORKER_BROKER_TIMEOUT": "2",  # seconds
@@ -95,22 +104,32 @@ class World:
         }
 
     def start_processes(self) -> None:
-        """Start the SMTP server, workers, Beats and who publishes, under a supervisor."""
+        """Start the SMTP server, web, workers, Beats and who publishes, under a supervisor."""
         celery = ("-m", "celery", "-A", "config")
         alone = ("--without-mingle", "--without-gossip")  # as everywhere in production
-        worker = (*celery, "worker", *alone, "-c", str(CONCURRENCY), "-n")
+        pulse = ("--heartbeat-interval", "1")  # second
+        worker = (*celery, "worker", *alone, *pulse, "-c", str(CONCURRENCY), "-n")
         beat = (*celery, "beat", "--schedule", "unused", "--pidfile", "")
         self.smtp = self.process(
             "smtp", str(HERE / "sink.py"), str(self.smtp_port), self.ledger.url
+        )
+        self.web = self.process(
+            "web", "-m", "uvicorn", "chaos_web:application", "--port", str(self.web_port)
         )
         self.workers = [
             self.process(name, *worker, f"{name}@%h") for name in ("worker1", "worker2")
         ]
         self.beats = [self.process(name, *beat) for name in ("beat1", "beat2")]
         self.publisher = self.start_publisher()
-        supervisor = Supervisor([self.smtp, *self.workers, *self.beats])
+        supervisor = Supervisor([self.smtp, self.web, *self.workers, *self.beats])
         supervisor.start()
         self.stack.callback(supervisor.stop)
+
+    def start_alerts(self, promtool: Path) -> Alerts:
+        """Start the Prometheus that scrapes web."""
+        folder = self.folder / "prometheus"
+        folder.mkdir()
+        return self.stack.enter_context(Alerts(promtool, folder, self.project, self.web_port))
 
     def process(self, name: str, *arguments: str) -> Process:
         """Start a Python process that ends with this world."""
@@ -162,9 +181,11 @@ class World:
         return next(accepted for row, accepted in answers if row == self.row)
 
     def wait_for_work(self, kinds: Iterable[str]) -> None:
-        """Wait until all workers consume, and some of each of these kinds has run."""
+        """Wait until all workers consume, some of each of these kinds has run, and web was scraped."""
         self.wait_for_workers()
         wait_until(lambda: all(self.ledger.client.llen(kind) >= FLOWING for kind in kinds))
+        if self.alerts:
+            wait_until(self.alerts.sees_the_service)
 
     def runs(self, kind: str) -> list[str]:
         """Return what has run, once for each run."""
@@ -269,6 +290,8 @@ class World:
             self.database.execute(f"DELETE FROM {table}")
         self.redis.client.flushall()
         self.ledger.client.delete("smtp", "daily", *KINDS)
+        if self.alerts:
+            self.alerts.forget()
 
     def story(self, lines: int = 15) -> str:
         """Return what has failed, and what each process has written last."""
