@@ -250,6 +250,33 @@ def test_every_unit_of_systemd_has_limits(bake: Bake) -> None:
     assert "OOMPolicy=continue" in texts["worker@.service"]
 
 
+def test_kubernetes_keeps_a_pod_of_each_part_that_has_several(bake: Bake) -> None:
+    folder = bake(deployment="kubernetes") / "deploy/kubernetes"
+    objects = [
+        each
+        for path in folder.glob("*.yaml")
+        for each in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    ]
+    several = [
+        each for each in objects if each["kind"] == "Deployment" and each["spec"]["replicas"] > 1
+    ]
+    kept = {each["metadata"]["name"] for each in objects if each["kind"] == "PodDisruptionBudget"}
+
+    assert {each["metadata"]["name"] for each in several} == kept
+    for each in several:
+        (spread,) = each["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert spread["labelSelector"] == each["spec"]["selector"]
+
+
+def test_web_starts_in_kubernetes_while_redis_is_away(bake: Bake) -> None:
+    text = (bake(deployment="kubernetes") / "deploy/kubernetes/web.yaml").read_text(
+        encoding="utf-8"
+    )
+    web = next(yaml.safe_load_all(text))["spec"]["template"]["spec"]["containers"][0]
+    assert web["startupProbe"]["exec"]["command"] == ["python", "manage.py", "migrate", "--check"]
+    assert "/health/ready" not in text
+
+
 @pytest.mark.parametrize(
     ("deployment", "file", "probe", "state"),
     [
