@@ -95,6 +95,8 @@ class Conf:
         1.0
     )  # seconds until another Beat notices that the leader stopped
 
+    # Sentry's address for this service; without one nothing of Sentry is imported.
+    SENTRY_DSN = Setting("")
     # URL of a collector that takes OTLP over HTTP; without one there are no traces. The SDK reads this
     # variable, and all others that begin with OTEL_, from the environment.
     OTEL_EXPORTER_OTLP_ENDPOINT = Setting("")

@@ -3,15 +3,18 @@
 On if OTEL_EXPORTER_OTLP_ENDPOINT is set; the SDK reads this and its other variables from the
 environment. Otherwise nothing of OpenTelemetry is imported here. A message carries only the id of a row, so
 the context is in the row, as a W3C `traceparent` (https://www.w3.org/TR/trace-context/).
+
+Without OpenTelemetry, the row has the context of Sentry, if that is on: see durable/sentry.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from celery.exceptions import Ignore, Reject, Retry
 from django.apps import apps
 
+from durable import sentry
 from durable.conf import conf
 
 TRACEPARENT = "traceparent"  # the header of W3C, in requests and in the messages of plain tasks
@@ -74,7 +77,7 @@ def flush(timeout: float = 2) -> None:
 def traceparent() -> str:
     """Return the context of the running span, or an empty string."""
     if not is_on():
-        return ""
+        return sentry.traceparent()
     from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
         TraceContextTextMapPropagator,
     )
@@ -108,12 +111,24 @@ def span(
         name: of the span.
         parent: the `traceparent` of what caused it; anything else begins a trace.
         attributes: of the span.
-        stays: keep the context after the block, until the next one. Celery publishes what follows a
-            task once that has returned.
+        stays: the span is that of a task: keep the context after the block, until the next one. Celery
+            publishes what follows a task once that has returned. Sentry's SDK has a span of its own.
 
     Yields:
         a function that sets one more attribute.
     """
+    with (
+        nullcontext() if stays else sentry.transaction(name, parent),
+        own_span(name, parent, attributes, stays=stays) as note,
+    ):
+        yield note
+
+
+@contextmanager
+def own_span(
+    name: str, parent: object, attributes: Mapping[str, Any], *, stays: bool
+) -> Iterator[Callable[[str, str], None]]:
+    """Do as `span`, for OpenTelemetry alone."""
     if not is_on():
         yield lambda _name, _value: None
         return

@@ -15,6 +15,7 @@ from celery import states
 from django.db import connections
 from django_celery_results.models import TaskResult
 
+from durable import sentry
 from durable.text import clean_text, describe_error
 
 logger = structlog.get_logger(__name__)
@@ -36,7 +37,9 @@ class Run(Thread):
         """Run the task, and store its outcome."""
         task = self.entry.app.tasks[self.entry.task]
         try:
-            self.store(states.SUCCESS, task(*self.entry.args, **self.entry.kwargs))
+            with sentry.check_in(self.entry.name, self.entry.schedule):
+                result = task(*self.entry.args, **self.entry.kwargs)
+            self.store(states.SUCCESS, result)
         except Exception as error:
             self.error = describe_error(error)
             logger.exception("beat_task_failed", entry=self.entry.name, task=self.entry.task)

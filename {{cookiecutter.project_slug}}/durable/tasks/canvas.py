@@ -10,6 +10,8 @@ from typing import Any
 from celery import current_app
 from celery.utils import uuid
 
+from durable import sentry
+
 # The options of a message that its row stores, so that the message can be published again.
 STORED = (
     "chain",
@@ -80,4 +82,6 @@ def stored_options(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that a row stores; every signature in them gets an id."""
     for signature in links_of(options):
         signature["options"].setdefault("task_id", uuid())
-    return {name: options[name] for name in STORED if options.get(name) is not None}
+    stored = {name: options[name] for name in STORED if options.get(name) is not None}
+    monitor = sentry.monitor_headers(options.get("headers") or {})
+    return stored | ({"headers": monitor} if monitor else {})

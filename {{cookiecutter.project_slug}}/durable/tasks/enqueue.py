@@ -20,7 +20,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from structlog.contextvars import bound_contextvars
 
-from durable import tracing
+from durable import sentry, tracing
 from durable.broker.circuit import circuit
 from durable.conf import conf
 from durable.correlation import correlation_id, user_id
@@ -128,15 +128,18 @@ def publish(run: TaskRun, producer: Any = None, **options: Any) -> None:
     task = current_app.tasks.get(run.name)
     if run.queue in current_app.amqp.queues:  # a queue that was removed: the route decides
         options["queue"] = run.queue
+    headers = {HEADER: True, ATTEMPT: run.attempts + 1, **run.options.get("headers", {})}
+    if sentry.is_on():
+        headers |= sentry.message_headers(run.traceparent)
+    stored = {"ignore_result": getattr(task, "ignore_result", True), **run.options, **options}
     with bound_contextvars(correlation_id=run.correlation_id or str(run.pk)):
         current_app.send_task(
             run.name,
             task_id=str(run.pk),
             producer=producer,
             task_type=task,
-            headers={HEADER: True, ATTEMPT: run.attempts + 1},
             add_to_parent=False,
-            **{"ignore_result": getattr(task, "ignore_result", True), **run.options, **options},
+            **stored | {"headers": headers},
         )
 
 

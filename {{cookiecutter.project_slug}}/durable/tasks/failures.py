@@ -142,7 +142,7 @@ def replay(failed: TaskRun) -> TaskRun:
                 "args": failed.args,
                 "kwargs": failed.kwargs,
                 "queue": failed.queue or queue_for(failed.name),
-                "options": {**failed.options, "retries": 0},
+                "options": {**failed.options, "retries": 0, "headers": {}},
                 "correlation_id": failed.correlation_id,
                 "user_id": failed.user_id,
             },

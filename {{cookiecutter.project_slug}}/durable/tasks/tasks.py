@@ -34,7 +34,9 @@ def heartbeat() -> None:
 @shared_task(base=Task, name="tasks.requeue_stuck_runs", autoretry_for=(), runs_in_beat=True)
 def requeue_stuck_runs() -> int:
     """Publish due durable tasks that no worker has: their message was lost, or never sent."""
-    due = TaskRun.objects.due().only("name", "queue", "options", "attempts", "correlation_id")
+    due = TaskRun.objects.due().only(
+        "name", "queue", "options", "attempts", "correlation_id", "traceparent"
+    )
     queues = set(due.values_list("queue", flat=True).distinct()) - pausing.paused_queues()
     return requeue({queue: due.filter(queue=queue) for queue in queues}, enqueue.publish)
 
