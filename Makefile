@@ -23,7 +23,8 @@ export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .PHONY: help install demo test test-fast test-unrendered test-combinations test-trees test-array
-.PHONY: test-browser screenshots test-chaos reliability test-template lint format record-migrations clean
+.PHONY: test-browser screenshots test-chaos reliability test-template lint format
+.PHONY: measure-console record-migrations clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +91,9 @@ format: .venv/installed ## Format the code
 	cd '$(PROJECT)' && ../$(BIN)/ruff check --fix .
 	cd '$(PROJECT)' && ../$(BIN)/ruff format .
 	cd '$(PROJECT)' && ../$(BIN)/djlint --reformat --quiet apps durable
+
+measure-console: .venv/installed ## Measure the console's pages at 10 million rows (15 GB, an hour), and write docs/console_costs.md
+	$(BIN)/python scripts/measure_console.py --write
 
 record-migrations: ## Record the migrations of a release; from then on they must not change
 	$(PYTHON) scripts/record_migrations.py
