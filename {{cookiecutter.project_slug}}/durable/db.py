@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import InternalError, connection, connections, models
+from django.db import InternalError, connection, connections, models, transaction
 
 from durable.errors import DATABASE_ERRORS
 
@@ -89,6 +89,18 @@ def update(model: type[models.Model], where: Mapping[str, Any], values: Mapping[
     with connection.cursor() as cursor:
         cursor.execute(statement, [*parameters, *of_where])
         return int(cursor.rowcount)
+
+
+def on_commit_robust(function: Callable[..., object], *args: Any) -> None:
+    """Call a function after the commit; an error is logged, and does not reach the caller.
+
+    Django names the function in that log line, and fails at a `partial`, which has no name.
+    """
+
+    def call() -> None:
+        function(*args)
+
+    transaction.on_commit(call, robust=True)
 
 
 def close_connections() -> None:

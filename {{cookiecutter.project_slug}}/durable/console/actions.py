@@ -5,7 +5,6 @@ Two people who act at once change each row once, and learn how many they changed
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from durable.console.audit import record
+from durable.db import on_commit_robust
 from durable.mail.api import publish_on_commit, resend_all
 from durable.mail.models import Email
 from durable.requeue import publish_all
@@ -117,7 +117,7 @@ def move_task(user: Any, run: TaskRun, queue: str) -> bool:
         record(user, "move", "task", target=str(run.pk), count=int(moved), detail=detail)
         if moved and run.next_attempt_at <= timezone.now():
             row = TaskRun.objects.only("name", "queue", "options").get(pk=run.pk)
-            transaction.on_commit(partial(publish_all, [row], enqueue.publish), robust=True)
+            on_commit_robust(publish_all, [row], enqueue.publish)
     return moved
 
 
@@ -125,7 +125,7 @@ def run_tasks(pks: Sequence[UUID]) -> Result:
     """Let tasks start now that are due later."""
     moved = move_to_now(TaskRun, pks)
     rows = TaskRun.objects.filter(pk__in=moved).only("name", "queue", "options")
-    transaction.on_commit(partial(publish_all, rows, enqueue.publish), robust=True)
+    on_commit_robust(publish_all, rows, enqueue.publish)
     return Result(len(moved))
 
 

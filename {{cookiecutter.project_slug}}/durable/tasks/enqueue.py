@@ -9,13 +9,11 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import structlog
 from celery import current_app
 from celery.exceptions import TaskRevokedError
-from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from structlog.contextvars import bound_contextvars
@@ -24,6 +22,7 @@ from durable import sentry, tracing
 from durable.broker.circuit import circuit
 from durable.conf import conf
 from durable.correlation import correlation_id, user_id
+from durable.db import on_commit_robust
 from durable.errors import BROKER_ERRORS
 from durable.tasks import canvas
 from durable.tasks.models import TaskRun
@@ -91,7 +90,7 @@ def enqueue(
     else:
         run = TaskRun.objects.create(id=key, **fields)
     # Robust: if publishing fails, the row is there, and the next sweep finds it.
-    transaction.on_commit(partial(publish_or_log, run, delay), robust=True)
+    on_commit_robust(publish_or_log, run, delay)
     return run
 
 

@@ -11,7 +11,7 @@ from django.db.models.functions import Greatest, Now
 from django.utils.dateparse import parse_datetime
 
 from durable.correlation import correlation_id
-from durable.db import close_connections
+from durable.db import close_connections, on_commit_robust
 from durable.errors import DATABASE_ERRORS
 from durable.tasks import canvas
 from durable.tasks.enqueue import publish_or_log, queue_for, row_id
@@ -148,5 +148,5 @@ def replay(failed: TaskRun) -> TaskRun:
             },
         )
         if new:
-            transaction.on_commit(partial(publish_or_log, run), robust=True)
+            on_commit_robust(publish_or_log, run)
     return run

@@ -254,3 +254,13 @@ def test_a_sweep_ends_without_an_error_while_the_broker_is_down(redis_server):
     assert requeue.publish_all([waiting], enqueue.publish) == 0
     assert requeue_stuck_runs() == 0
     assert requeue_stuck_emails() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_that_cannot_be_built_costs_the_caller_nothing(monkeypatch, caplog):
+    monkeypatch.setattr(enqueue, "publish", Mock(side_effect=ValueError("odd")))
+
+    probes.durable.delay("one")
+
+    assert TaskRun.objects.get().status == "queued"  # a sweep tries again
+    assert "odd" in caplog.text
