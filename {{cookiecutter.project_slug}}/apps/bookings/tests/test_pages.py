@@ -40,7 +40,7 @@ def test_visitors_see_free_slots_by_day(client, make_slot, ann):
 
     assert headings(page) == ["Bookings"]
     assert re.findall("<h2[^>]*>(.*?)</h2>", page) == [
-        f"{slot.day:%A}, {slot.day.day} {slot.day:%B %Y}" for slot in days
+        f"{slot.day:%A}, {slot.day.day} {slot.day:%b %Y}" for slot in days
     ]
     assert f'href="{days[0].get_absolute_url()}"' in page
     assert f'href="{taken.get_absolute_url()}"' not in page
