@@ -222,10 +222,19 @@ Photograph = Callable[..., None]
 
 @pytest.fixture
 def photograph(request: pytest.FixtureRequest, service: Service) -> Photograph:
-    """Return a function that saves a screenshot of a page for README, with `--screenshots`."""
+    """Return a function that saves a screenshot of a page for README, with `--screenshots`.
 
-    def keep(page: Page, name: str, size: ViewportSize = PICTURE) -> None:
+    Before that, it makes rows by Python code, and opens a URL, if there are any.
+    """
+
+    def keep(
+        page: Page, name: str, size: ViewportSize = PICTURE, *, rows: str = "", url: str = ""
+    ) -> None:
         if service.live and request.config.getoption("screenshots"):
+            if rows:
+                service.shell(rows)
+            if url:
+                page.goto(url)
             page.set_viewport_size(size)
             page.screenshot(path=ROOT / f"docs/images/{name}.png")
 

@@ -32,6 +32,51 @@ TaskRun.objects.bulk_create(
     for _ in range({count})
 )
 """
+# What a picture shows: an hour in which some work failed.
+AN_HOUR = """
+from datetime import timedelta
+from random import Random
+
+from django.utils import timezone
+from durable.api import Email, TaskRun
+
+draw, now = Random(1), timezone.now()
+KINDS = (("orders.charge_order", "default", 300), ("reports.build_report", "reports", 20))
+
+
+def times(seconds):
+    started = now - timedelta(seconds=draw.uniform(0, 3500))
+    queued = started - timedelta(seconds=draw.expovariate(10))
+    return {"queued_at": queued, "started_at": started, "attempts": 1}, started + timedelta(
+        seconds=seconds * draw.lognormvariate(0, 0.5)
+    )
+
+
+for name, queue, count in KINDS:
+    rows = []
+    for number in range(count):
+        started, finished = times(6 if queue == "reports" else 0.2)
+        status = "failed" if number % 40 == 7 else "done"
+        rows.append(
+            TaskRun(name=name, queue=queue, status=status, finished_at=finished, **started)
+        )
+    TaskRun.objects.bulk_create(rows)
+mails = []
+for number in range(500):
+    started, sent = times(0.1)
+    status = ("delivered", "sent", "sent", "sent", "bounced")[number % 50 if number % 50 < 5 else 1]
+    mails.append(
+        Email(
+            template="test_email",
+            to=f"customer{number}@example.com",
+            status=status,
+            sent_at=sent,
+            provider="smtp",
+            **started,
+        )
+    )
+Email.objects.bulk_create(mails)
+"""
 GRANT_VIEW = """
 from django.contrib.auth.models import Permission
 from apps.users.models import User
@@ -97,8 +142,7 @@ def test_a_failed_task_is_found_and_replayed(
     expect(page.get_by_text("1 of 1 replayed.")).to_be_visible()
     found.last.click()
     expect(page.get_by_text("Replayed as")).to_be_visible()
-    page.goto("/console/")
-    photograph(page, "console", {"width": 1280, "height": 900})
+    photograph(page, "console", {"width": 1280, "height": 900}, rows=AN_HOUR, url="/console/")
 
 
 def test_open_pages_show_a_new_failed_task(service: Service, visit: Visit) -> None:
