@@ -242,12 +242,41 @@ def test_every_process_of_compose_has_limits_and_the_same_image(project: Path) -
     assert {service["image"] for service in own} == {"my_service:${VERSION:-latest}"}
 
 
+def test_compose_waits_for_a_slow_start_of_each_service(project: Path) -> None:
+    services = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    checks = [service["healthcheck"] for service in services.values() if "healthcheck" in service]
+    assert len(checks) > 5
+    assert {check.get("start_period") for check in checks} == {"300s"}
+
+
+def test_redis_refuses_writes_before_its_container_is_killed(project: Path) -> None:
+    """Data of 450 MB, and up to as much again for a rewrite of its file."""
+    redis = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))["services"][
+        "redis"
+    ]
+    assert "--maxmemory 450mb " in redis["command"]
+    assert redis["mem_limit"] == "1g"
+
+
+@pytest.mark.parametrize("before", ["A=1", "A=1\n", "VERSION=1\nA=1\n", "A=1\nVERSION=1\n"])
+def test_each_release_sets_its_version(project: Path, tmp_path: Path, before: str) -> None:
+    page = (project / "docs/deploying.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\$ (sed .*)$", page, re.MULTILINE)
+    command = line.replace("$(git rev-parse --short HEAD)", "2")
+    (tmp_path / ".env").write_text(before, encoding="utf-8")
+
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+
+    assert (tmp_path / ".env").read_text(encoding="utf-8") == "A=1\nVERSION=2\n"
+
+
 def test_every_unit_of_systemd_has_limits(bake: Bake) -> None:
     units = (bake(deployment="systemd") / "deploy/systemd").glob("*.service")
     texts = {unit.name: unit.read_text(encoding="utf-8") for unit in units}
     unlimited = {name for name, text in texts.items() if "MemoryMax=" not in text}
     assert unlimited == {"release.service"}  # it ends by itself
-    assert "OOMPolicy=continue" in texts["worker@.service"]
+    with_children = {name for name, text in texts.items() if "OOMPolicy=continue" in text}
+    assert with_children == {"web.service", "worker@.service"}
 
 
 def test_kubernetes_keeps_a_pod_of_each_part_that_has_several(bake: Bake) -> None:
