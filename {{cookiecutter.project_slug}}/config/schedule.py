@@ -39,7 +39,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "tasks.sync_paused_queues",
         "schedule": 60.0,  # seconds
     },
-    # Staff learn what is wrong. Beat runs it itself; web checks with its requests, too.
+    # Reports problems to staff. Beat runs it itself; web also checks, with its requests.
     "check health": {
         "task": "health.check",
         "schedule": 60.0,  # seconds

@@ -54,12 +54,12 @@ class Conf:
     QUEUE_MAX_WAIT = Setting(timedelta(minutes=5))
     # Pages of the console refresh this often, and at once for an event `console` on their body.
     CONSOLE_POLL_INTERVAL = Setting(10)  # seconds
-    # A check of the whole service, by one of Beat and the web processes; None: no process checks. Less
-    # than the minute of Beat's entry, so that a tick that comes early is not left out.
+    # The shortest time between two checks of the service, by Beat or a web process; None: no process
+    # checks. It is less than the minute of Beat's entry, so that an early tick is not left out.
     HEALTH_CHECK_INTERVAL: Setting[timedelta | None] = Setting(timedelta(seconds=55))
-    # Staff learn of a problem that two checks have found: a worker that restarts is none.
+    # Only a problem that two checks have found is reported: a restart of a worker is no problem.
     PROBLEM_DELAY = Setting(timedelta(seconds=50))
-    PROBLEM_INTERVAL = Setting(timedelta(hours=1))  # until they are told again that it lasts
+    PROBLEM_INTERVAL = Setting(timedelta(hours=1))  # between two emails about a problem that lasts
     # Models of the service, each as "app.Model", with a `correlation_id` as tasks and mails have it. The
     # console shows their rows beside the task of the same id.
     CORRELATED_MODELS: Setting[tuple[str, ...]] = Setting(())

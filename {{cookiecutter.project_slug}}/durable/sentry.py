@@ -1,8 +1,8 @@
-"""What Sentry's own integrations lack: the trace of work that is a row, and cron monitors of Beat's own tasks.
+"""Adds to Sentry's own integrations: the trace of work that is a row, and cron monitors of Beat's own tasks.
 
 Sentry's SDK puts the trace, and the monitor of a periodic task, into the message of a task. The message
-of a row may be published again much later and elsewhere, so both are in the row. On if SENTRY_DSN is
-set; otherwise nothing of Sentry is imported.
+of a row may be published again much later by another process, so the row stores both. This is on if
+SENTRY_DSN is set; otherwise nothing of Sentry is imported.
 """
 
 import re
@@ -40,7 +40,7 @@ def traceparent() -> str:
 
 
 def trace_of(parent: object) -> dict[str, Any]:
-    """Return Sentry's header for the `traceparent` of a row; none if it is something else."""
+    """Return Sentry's header for the `traceparent` of a row; none if it is invalid."""
     found = TRACEPARENT.fullmatch(str(parent))
     if not (is_on() and found):
         return {}
@@ -49,14 +49,14 @@ def trace_of(parent: object) -> dict[str, Any]:
 
 
 def message_headers(parent: object) -> dict[str, Any]:
-    """Return the headers with which the message of a row carries its trace, and not that of its publisher."""
+    """Return the headers that give the message of a row the trace of the row, not that of its publisher."""
     trace = trace_of(parent)
     # The SDK removes the second, and reads the first again in its worker.
     return trace and {"headers": trace, "sentry-propagate-traces": False}
 
 
 def monitor_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of some headers that name the monitor of a periodic task, and when it was sent."""
+    """Return the headers that name the monitor of a periodic task and the time when it was sent."""
     found = {name: value for name, value in headers.items() if name.startswith(MONITOR)}
     return found and {STARTED: f"{time.time():.9f}"} | found
 
@@ -67,7 +67,7 @@ def transaction(name: str, parent: object) -> Iterator[None]:
 
     Args:
         name: of the transaction.
-        parent: the `traceparent` of what caused it; anything else begins a trace.
+        parent: the `traceparent` of what caused it; an invalid one begins a new trace.
     """
     if not is_on():
         yield
@@ -86,7 +86,7 @@ def check_in(name: str, schedule: Any) -> Iterator[None]:
 
     Args:
         name: of the periodic task.
-        schedule: its schedule; Sentry knows crontabs and whole minutes.
+        schedule: its schedule; Sentry accepts only crontabs and whole minutes.
     """
     if not is_on():
         yield

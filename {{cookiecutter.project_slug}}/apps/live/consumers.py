@@ -104,7 +104,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
                     await self.channel_layer.send(self.channel_name, {"type": "live.ping"})
 
     async def send_changes(self) -> None:
-        """Tell a page of the console that work has changed, at most once in LIVE_CONSOLE_INTERVAL."""
+        """Notify a page of the console of changed work, at most once per LIVE_CONSOLE_INTERVAL."""
         known = ""
         while True:
             with suppress(DatabaseError):  # read again after the pause

@@ -10,12 +10,12 @@ from apps.notifications.services import notify
 from apps.users.models import User
 from durable.api import health_changed
 
-TITLES = {"begun": "Problem: {}", "over": "Over: {}"}
+TITLES = {"begun": "Problem: {}", "over": "Resolved: {}"}
 
 
 @receiver(health_changed, dispatch_uid="notifications.report_problem")
 def report_problem(problem: str, state: str, text: str, **_: Any) -> None:
-    """Notify staff when a problem begins and when it is over; the hours between are for emails."""
+    """Notify staff when a problem begins and when it is over; only emails report that it lasts."""
     if title := TITLES.get(state):
         readers = ModelBackend().with_perm("console.view_console", is_active=True)
         for user in User.objects.filter(pk__in=readers.values("pk"), is_staff=True):

@@ -20,7 +20,7 @@ if FRONTEND_URL.startswith("http:") and urlsplit(FRONTEND_URL).hostname not in {
 
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
-# Browsers remember it and nothing takes it back, so it starts small: docs/deploying.md says how to raise it.
+# Browsers remember it and you cannot revoke it, so it starts small. To raise it, see docs/deploying.md.
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3600)  # an hour
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
 SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=False)

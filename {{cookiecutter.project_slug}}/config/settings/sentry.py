@@ -37,7 +37,8 @@ if SENTRY_DSN := env.str("SENTRY_DSN", default=""):
     sentry_sdk.init(
         dsn=SENTRY_DSN,
         integrations=[
-            # Each other entry of the schedule is a cron monitor. Sentry knows none that runs within a minute.
+            # Each other entry of the schedule is a cron monitor. Sentry accepts no entry that runs more
+            # often than once a minute.
             CeleryIntegration(monitor_beat_tasks=True, exclude_beat_tasks=["^heartbeat$"])
         ],
         **SENTRY_OPTIONS,

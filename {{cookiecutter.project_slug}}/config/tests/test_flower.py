@@ -170,7 +170,7 @@ def test_its_lines_are_json_and_keep_to_the_level(level, shown):
     assert all(line["logger"] and line["timestamp"] for line in lines)
 
 
-def test_systemd_learns_that_it_works(tmp_path):
+def test_systemd_receives_its_state(tmp_path):
     address = str(tmp_path / "notify")
     options = {"FLOWER_PORT": str(free_port()), "FLOWER_BASIC_AUTH": SECRET}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:

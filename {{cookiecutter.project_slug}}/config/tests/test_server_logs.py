@@ -1,4 +1,4 @@
-"""The lines of the web server itself are JSON too, and the journal learns how serious each line is."""
+"""The lines of the web server itself are JSON too, and the journal gets the priority of each line."""
 
 import json
 import os

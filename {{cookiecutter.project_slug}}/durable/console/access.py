@@ -28,7 +28,7 @@ class ProblemError(Exception):
 
 
 def frame(request: HttpRequest) -> str:
-    """Return the template around a page's content: none for a refresh by HTMX, which would take the messages."""
+    """Return the template around a page's content: none for a refresh by HTMX. A frame would use up the messages."""
     return "console/part.html" if request.headers.get("HX-Request") else "console/base.html"
 
 

@@ -1,6 +1,6 @@
 """What people can do to work. Each action changes only rows that still are as the action needs them.
 
-Two people who act at once change each row once, and learn how many they changed themselves.
+If two people act at once, each row changes once, and each person sees how many rows they changed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -156,7 +156,7 @@ def cancel_emails(pks: Sequence[UUID]) -> Result:
 
 
 def run_emails(pks: Sequence[UUID]) -> Result:
-    """Let emails be sent now that wait for their next attempt."""
+    """Send emails now that wait for their next attempt."""
     moved = move_to_now(Email, pks)
     publish_on_commit(list(Email.objects.filter(pk__in=moved).only("status")))
     return Result(len(moved))

@@ -1,4 +1,4 @@
-"""Notices that work has changed, so that an open page of the console can refresh. Costs the workers nothing."""
+"""Detects changed work, so that an open page of the console can refresh. It costs the workers nothing."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from durable.tasks.models import TaskRun
 def work_version() -> str:
     """Return a text that changes when tasks or emails are queued, start or end, or a person acts.
 
-    Reads the end of some indexes, whatever the size of the tables. A retry may leave it as it is while
-    other tasks run.
+    Reads the ends of some indexes, so the size of the tables does not matter. While other tasks run, a
+    retry may leave the text unchanged.
     """
     status = TaskRun.Status
     ends: list[tuple[Any, str]] = [

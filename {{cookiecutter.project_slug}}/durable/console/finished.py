@@ -15,9 +15,7 @@ from durable.tasks.enqueue import queue_for
 from durable.tasks.models import TaskRun
 
 NEWEST = 5_000  # rows that are read of each kind
-OUTCOMES = (
-    1_000  # tasks of each outcome that are read for the last ones of periodic tasks, however old
-)
+OUTCOMES = 1_000  # tasks of each outcome, of any age, that are read for the last outcomes of periodic tasks
 MINUTES = 60  # that the chart shows
 RECENT = 5  # minutes, whose average is "per minute"
 DAY = timedelta(days=1)

@@ -70,7 +70,7 @@ def read(raw: bytes) -> Message:
 
 
 def due_time(eta: Any) -> datetime | None:
-    """Return the time in a message; None if it has none, or none that Celery writes."""
+    """Return the time in a message; None if there is none, or if it is in another format than Celery's."""
     try:
         due = parse_datetime(str(eta))
     except ValueError:

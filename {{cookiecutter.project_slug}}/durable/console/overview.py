@@ -85,7 +85,7 @@ def silent_workers(
     """Return the workers that run durable tasks according to their rows, but do not answer.
 
     Args:
-        workers: what they answer by their name; None if Redis is away.
+        workers: their answers, by name; None if Redis is down.
         running_in: how many durable tasks run by worker.
     """
     if workers is None:
@@ -115,7 +115,7 @@ def describe_run(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_received(task: dict[str, Any]) -> dict[str, Any]:
-    """Return what waits in a worker, with its time and the key of its row, if it has them."""
+    """Return a task that waits in a worker, with its due time and the key of its row, if it has them."""
     key = row_id(task["id"]) if task.get("durable") else None
     due = datetime.fromtimestamp(task["due"], UTC) if task["due"] else None
     return {**task, "run": key, "due": due}

@@ -11,9 +11,7 @@ from django.db.models.functions import Now
 from durable.mail.models import Email
 from durable.tasks.models import TaskRun
 
-WINDOW = (
-    10_000  # rows that a filter without an index looks through; each may be in a page of its own
-)
+WINDOW = 10_000  # rows that a filter without an index searches; each may lie on another page of the table
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,9 @@ def move(request: HttpRequest, pk: UUID) -> HttpResponse:
     if move_task(request.user, run, queue):
         messages.success(request, f"{run.name} waits in {queue}.")
     else:
-        messages.warning(request, f"{run.name} was not moved: it waits there, or waits no more.")
+        messages.warning(
+            request, f"{run.name} was not moved: it is already in that queue, or no longer waits."
+        )
     return redirect("console:task", pk=pk)
 
 
@@ -174,7 +176,7 @@ def start_job(request: HttpRequest, kind: Kind, action: Action, query: QueryDict
     kind.filters(query)
     text = request.POST["total"]
     if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= WINDOW):
-        raise ProblemError(400, "This is no number of rows", repr(text[:20]))
+        raise ProblemError(400, "Invalid number of rows", repr(text[:20]))
     job = bulk_jobs.start(request.user, kind, action, without_page(query), int(text[:9]))
     return redirect("console:job", pk=job.pk)
 

@@ -1,7 +1,7 @@
-"""Tells staff what is wrong with the service, for services without Prometheus.
+"""Reports problems of the service to staff, for services without Prometheus.
 
-Beat checks every minute, and so does web with its requests, those of the platform's probes included:
-each notices if the other is down. Neither needs the broker, a queue or a worker for it, and the email
+Beat checks every minute. Web checks with its requests, which include the probes of the platform. So each
+of them reports that the other is down. A check needs no broker, no queue and no worker, and the email
 goes straight to the provider.
 """
 
@@ -37,7 +37,7 @@ class Web:
 
 
 def check_soon() -> None:
-    """Check in a thread, unless this process did a moment ago: each request calls this."""
+    """Check in a thread, unless this process did a moment ago. Each request calls this."""
     if not conf.HEALTH_CHECK_INTERVAL or time.monotonic() < Web.next_check:
         return
     Web.next_check = time.monotonic() + conf.HEALTH_CHECK_INTERVAL.total_seconds()
@@ -45,11 +45,11 @@ def check_soon() -> None:
 
 
 def check_in_thread() -> None:
-    """Check, on a connection to the database of its own."""
+    """Check, with a database connection for this thread only."""
     try:
         with readiness.database():
             check()
-    except Exception as error:  # noqa: BLE001 - as if the database is down; the next check comes soon
+    except Exception as error:  # noqa: BLE001 - such as a database that is down; the next check comes soon
         logger.warning("health_check_failed", error=describe_error(error))
 
 
@@ -78,7 +78,7 @@ def check() -> int:
 
 
 def names_of_others(found: dict[str, str], *, queues_known: bool) -> list[str]:
-    """Return the problems that are not over: those found and, while the broker is away, those of queues."""
+    """Return the problems that are not over: those found, and while the broker is down, those of queues."""
     if queues_known:
         return list(found)
     stuck = Problem.objects.filter(name__startswith=problems.QUEUE)
@@ -103,7 +103,7 @@ def send_signal(problem: Problem, state: str) -> None:
 
 
 def mail(now: datetime, over: list[Problem]) -> None:
-    """Send one email about all that is due; if that fails, the next check tries again."""
+    """Send one email about all problems to report; if it fails, the next check tries again."""
     admins = addresses()
     if not admins:
         return
@@ -123,16 +123,16 @@ def mail(now: datetime, over: list[Problem]) -> None:
 
 
 def addresses() -> list[str]:
-    """Return the addresses of ADMINS that are some; a check reports the others."""
+    """Return the valid addresses of ADMINS; a check reports the others."""
     return [address for address in map(address_of, settings.ADMINS) if is_address(address)]
 
 
 def message(to: list[str], due: list[Problem], ended: list[Problem]) -> EmailMultiAlternatives:
-    """Return the email about problems that are due, and about those that are over."""
+    """Return the email about problems to report, and about those that are over."""
     lines = [f"{problem.name}, since {since(problem)}:\n{problem.text}\n" for problem in due]
-    lines += [f"{problem.name}: over. It began at {since(problem)}.\n" for problem in ended]
+    lines += [f"{problem.name}: resolved. It began at {since(problem)}.\n" for problem in ended]
     names = ", ".join(problem.name for problem in due or ended)
-    subject = f"{settings.EMAIL_SUBJECT_PREFIX}{'Problem' if due else 'Over'}: {names}"
+    subject = f"{settings.EMAIL_SUBJECT_PREFIX}{'Problem' if due else 'Resolved'}: {names}"
     return EmailMultiAlternatives(
         " ".join(subject.split())[:MAX_SUBJECT],
         "\n".join([*lines, FOOTER]),

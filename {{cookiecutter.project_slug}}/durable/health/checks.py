@@ -24,7 +24,7 @@ def is_address(value: object) -> bool:
 
 @register("health")
 def check_addresses(**_: Any) -> list[CheckMessage]:
-    """Refuse addresses that no email about a problem would reach or come from."""
+    """Check the addresses of ADMINS and SERVER_EMAIL."""
     admins: Any = settings.ADMINS
     if not isinstance(admins, list | tuple):
         return [Error(f"ADMINS: {admins!r} is not a list", hint=HINT, id="health.E001")]
@@ -35,7 +35,9 @@ def check_addresses(**_: Any) -> list[CheckMessage]:
     ]
     if not is_address(settings.SERVER_EMAIL):
         text = f"SERVER_EMAIL: {settings.SERVER_EMAIL!r} is not one email address"
-        errors.append(Error(text, hint="It sends the emails to ADMINS.", id="health.E002"))
+        errors.append(
+            Error(text, hint="It is the sender of the emails to ADMINS.", id="health.E002")
+        )
     return errors
 
 
@@ -45,6 +47,6 @@ def check_admins(**_: Any) -> list[CheckMessage]:
     if settings.ADMINS:
         return []
     text = (
-        "ADMINS is empty, so problems of the service are notifications to staff only, and no email"
+        "ADMINS is empty, so staff get notifications about problems of the service, but no emails"
     )
     return [checks.Warning(text, hint=HINT, id="health.W001")]

@@ -1,4 +1,4 @@
-"""The problems of the service, and when staff learned of them: processes share these rows.
+"""The problems of the service, and when they were reported. All processes share these rows.
 
 Each change is one conditional UPDATE, so two processes never report the same twice. A time in the
 future counts as long ago: the clock of a machine was wrong, and reports must not stop until then.
@@ -14,17 +14,17 @@ from django.db.models import Q
 from durable.conf import conf
 from durable.text import clean_text
 
-KEPT = timedelta(days=1)  # a problem that is over; longer than the pause between two reports
+KEPT = timedelta(days=1)  # problems that are over; longer than the pause between two reports
 
 
 def not_since(column: str, now: datetime, pause: timedelta) -> Q:
-    """Return the rows whose time is not within a pause before now."""
+    """Return a condition: the time of a row is not within a pause before now."""
     return Q((column, None)) | Q((f"{column}__lte", now - pause)) | Q((f"{column}__gt", now))
 
 
 class LastCheckManager(models.Manager["LastCheck"]):
     def claim(self, now: datetime, pause: timedelta) -> bool:
-        """Return whether this process is to check now: no other has for a while."""
+        """Return whether this process must check now, because no other has for a while."""
         self.get_or_create(pk=LastCheck.ONLY)
         due = not_since("at", now, pause)
         return self.filter(due, pk=LastCheck.ONLY).update(at=now) == 1
@@ -94,5 +94,5 @@ class Problem(models.Model):
         return f"{self.name}: {self.text}"
 
     def was_reported(self, at: datetime | None) -> bool:
-        """Whether a time of a report is one since this problem began."""
+        """Whether the time of a report is after the begin of this problem."""
         return bool(at and self.begun_at and at >= self.begun_at)

@@ -10,14 +10,14 @@ from durable.errors import BROKER_ERRORS
 from durable.health import queues, status
 from durable.tasks.models import TaskRun
 
-MAX_FAILED = 10_000  # tasks that are read: an index finds them
+MAX_FAILED = 10_000  # tasks that are read; an index finds them
 MAX_SHOWN = 5  # names of tasks
 RECENT = timedelta(hours=1)  # between two reports of a problem that lasts
 QUEUE = "Queue "  # the start of the name of a problem with a queue
 
 
 def find() -> tuple[dict[str, str], bool]:
-    """Return what is wrong, by name, and whether that includes the queues: the broker may not answer."""
+    """Return the problems by name, and whether they include the queues: the broker may not answer."""
     found = {check.name: check.detail for check in status.check_parts() if not check.ok}
     if text := describe_failed():
         found["Failed tasks"] = text

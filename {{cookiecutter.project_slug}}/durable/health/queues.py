@@ -29,7 +29,7 @@ class QueueState:
     Args:
         name: of the queue.
         messages: that wait in the broker; None if it does not answer.
-        consumers: workers that take from it; None if the broker does not answer.
+        consumers: workers that consume it; None if the broker does not answer.
         paused: its pause, if there is one.
         waiting: rows that are due, of the MAX_READ that wait longest.
         oldest: how long the oldest of them has waited.
@@ -147,7 +147,7 @@ def ask_workers() -> dict[str, dict[str, Any]]:
 
 
 def consumers_of(workers: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Return how many of the workers take from each queue."""
+    """Return how many of the workers consume each queue."""
     counts: dict[str, int] = {}
     for status in workers.values():
         for queue in status.get("queues", ()):

@@ -8,5 +8,5 @@ from durable.tasks.base import Task
 
 @shared_task(base=Task, name="health.check", autoretry_for=(), runs_in_beat=True)
 def check() -> int:
-    """Check the service, and report what is wrong; return how many problems there are."""
+    """Check the service and report its problems; return their number."""
     return alerts.check()

@@ -139,7 +139,7 @@ def test_a_rollback_sends_nothing(ann, open_page):
     assert page.has_got_nothing()
 
 
-def test_a_page_of_the_console_is_told_of_a_change_within_three_seconds(admin_user, open_page):
+def test_a_page_of_the_console_receives_a_change_within_three_seconds(admin_user, open_page):
     page, other = open_page(admin_user, "?console"), open_page(admin_user)
     time.sleep(1)  # until the consumer has looked once
     TaskRun.objects.create(name="tests.failing", status="failed", finished_at=Now())
@@ -148,7 +148,7 @@ def test_a_page_of_the_console_is_told_of_a_change_within_three_seconds(admin_us
     assert other.has_got_nothing()
 
 
-def test_users_without_the_permission_are_not_told_of_changes(ann, open_page):
+def test_users_without_the_permission_receive_no_changes(ann, open_page):
     page = open_page(ann, "?console")
     TaskRun.objects.create(name="tests.durable")
     time.sleep(2 * settings.LIVE_CONSOLE_INTERVAL)

@@ -42,4 +42,4 @@ def test_a_notification_follows_when_it_is_over_but_none_while_it_lasts():
         send(state)
 
     titles = Notification.objects.order_by("pk").values_list("title", flat=True)
-    assert list(titles) == ["Problem: Queue emails", "Over: Queue emails"]
+    assert list(titles) == ["Problem: Queue emails", "Resolved: Queue emails"]

@@ -1,4 +1,4 @@
-"""What the rows say. Each query reads a bounded number of rows, which an index finds."""
+"""The metrics that come from rows. Each query reads a bounded number of rows, which an index finds."""
 
 from collections import Counter
 from datetime import timedelta

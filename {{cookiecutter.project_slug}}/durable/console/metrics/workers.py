@@ -55,7 +55,7 @@ def of_workers(workers: list[WorkerBeat]) -> list[Metric]:
         "durable_worker_running_tasks", "Tasks that a worker runs.", labels=["worker"]
     )
     consumers = GaugeMetricFamily(
-        "durable_queue_consumers", "Workers that take from a queue.", labels=["queue"]
+        "durable_queue_consumers", "Workers that consume a queue.", labels=["queue"]
     )
     counts = dict.fromkeys((queue.name for queue in current_app.conf.task_queues), 0)
     for worker in workers:

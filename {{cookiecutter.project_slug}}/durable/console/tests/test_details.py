@@ -93,12 +93,12 @@ def test_a_task_shows_what_its_request_caused(viewer, task, mail):
 
     page = page_of(viewer, "tasks", run)
 
-    same = page[page.index("Of the same request") :]
+    same = page[page.index("From the same request") :]
     assert f'<a href="/console/tasks/{caused.pk}/">' in same
     assert f'<a href="/console/emails/{sent.pk}/">' in same
     assert str(other.pk) not in page
     assert f'<a href="/console/tasks/{run.pk}/">' in page_of(viewer, "emails", sent)
-    assert "Of the same request" not in page_of(viewer, "tasks", other)
+    assert "From the same request" not in page_of(viewer, "tasks", other)
 
 
 def test_rows_of_the_service_are_shown_beside_the_task(viewer, task, settings):

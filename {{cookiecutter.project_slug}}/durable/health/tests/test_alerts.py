@@ -1,4 +1,4 @@
-"""Staff learn what is wrong: with real workers, a real Redis and a real SMTP server."""
+"""The service reports its problems to staff: with real workers, a real Redis and a real SMTP server."""
 
 import threading
 from datetime import timedelta
@@ -107,7 +107,7 @@ def test_a_worker_that_is_gone_is_an_email_at_once_then_hourly_and_one_at_the_en
     worker.wait()
     wait_until(lambda: not problems.find()[0])
     pass_time(clock, 3 * MINUTE)
-    assert subjects(mailbox)[2:] == ["[Service] Over: Queue default"]
+    assert subjects(mailbox)[2:] == ["[Service] Resolved: Queue default"]
     assert signals == [("Queue default", state) for state in STATES]
 
 
@@ -126,7 +126,7 @@ def test_failed_tasks_are_an_email_that_names_them(mailbox, clock, failed_task):
     assert "1 × orders.charge" in message.get_content()
     failed_task.delete()
     pass_time(clock, MINUTE)
-    assert subjects(mailbox)[1:] == ["[Service] Over: Failed tasks"]
+    assert subjects(mailbox)[1:] == ["[Service] Resolved: Failed tasks"]
 
 
 def test_a_canceled_task_is_no_problem(failed_task):
@@ -150,7 +150,10 @@ def test_a_problem_that_comes_and_goes_is_reported_once_an_hour(mailbox, clock, 
         TaskRun.objects.update(status="done")
         pass_time(clock, 3 * MINUTE)
 
-    assert subjects(mailbox) == ["[Service] Problem: Failed tasks", "[Service] Over: Failed tasks"]
+    assert subjects(mailbox) == [
+        "[Service] Problem: Failed tasks",
+        "[Service] Resolved: Failed tasks",
+    ]
 
 
 def test_a_second_problem_has_an_email_of_its_own(mailbox, clock, failed_task):
@@ -202,7 +205,7 @@ def test_a_redis_that_is_down_is_reported_and_ends_no_problem_of_a_queue(
 
     text = "\n".join(subjects(mailbox))
     assert [name for name in ("Broker", "Cache", "Queue emails") if name not in text] == []
-    assert "Over" not in text
+    assert "Resolved" not in text
 
 
 def test_two_processes_report_nothing_twice(clock):
