@@ -1,10 +1,13 @@
 """The filters of the lists."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.utils.timezone import get_current_timezone
 
 from durable.console.states import EMAIL_STATES, TASK_STATES, State, search
 from durable.mail.models import Email
@@ -16,6 +19,22 @@ class TimeInput(forms.DateTimeInput):
 
     def __init__(self) -> None:
         super().__init__(format="%Y-%m-%dT%H:%M")
+
+
+class TimeField(forms.DateTimeField):
+    """A local time. Django's field refuses the hour that clocks repeat or leave out, and times that overflow in UTC."""
+
+    widget = TimeInput
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Return the time in UTC; of two with the same name, the first."""
+        if value in self.empty_values:
+            return None
+        try:
+            at = datetime.fromisoformat(value.strip())
+            return (at if at.tzinfo else at.replace(tzinfo=get_current_timezone())).astimezone(UTC)
+        except (OverflowError, ValueError):
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
 
 
 def text(label: str, length: int) -> forms.CharField:
@@ -30,8 +49,8 @@ class WorkForm(forms.Form):
     exact: ClassVar[dict[str, str]]  # a field of the form: the lookup that it is compared by
 
     state = forms.ChoiceField(required=False)
-    since = forms.DateTimeField(required=False, widget=TimeInput)
-    until = forms.DateTimeField(required=False, widget=TimeInput)
+    since = TimeField(required=False)
+    until = TimeField(required=False)
     correlation_id = text("Correlation id", 100)
 
     def __init__(self, *args: Any, **options: Any) -> None:

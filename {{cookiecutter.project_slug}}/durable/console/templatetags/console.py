@@ -21,16 +21,25 @@ def poll_interval() -> int:
 @register.filter
 def short_time(at: datetime) -> str:
     """Return a time as DATETIME_FORMAT has it; its tooltip has the seconds."""
-    local = localtime(at)
-    shown = date_format(local, "DATETIME_FORMAT")
-    return element(local, shown)
+    local = local_time(at)
+    return element(local, date_format(local, "DATETIME_FORMAT"))
 
 
 @register.filter
 def exact_time(at: datetime) -> str:
     """Return the same with seconds."""
-    local = localtime(at)
+    local = local_time(at)
     return element(local, with_seconds(local))
+
+
+def local_time(at: datetime) -> datetime:
+    """Return a time in the zone of the service."""
+    try:
+        return localtime(at)
+    except (
+        OverflowError
+    ):  # in the first and the last hours that Python knows, which a message may have
+        return at
 
 
 def with_seconds(local: datetime) -> str:

@@ -82,6 +82,17 @@ def test_a_filter_finds_what_matches(viewer, task, query):
     assert str(other.pk) not in page
 
 
+@pytest.mark.parametrize("at", ["2026-03-29T02:30", "2026-10-25T02:30"])
+def test_a_time_may_lie_in_the_hour_in_which_clocks_change(viewer, task, settings, at):
+    settings.TIME_ZONE = "Europe/Berlin"
+    before, after = (task(queued_at=f"{at[:10]}T{hour}:00Z") for hour in ("00", "02"))
+
+    page = viewer.get(f"/console/tasks/?since={at}").text
+
+    assert str(after.pk) in page
+    assert str(before.pk) not in page
+
+
 @pytest.mark.parametrize("query", ["recipient=BOB@", "name=other", "error=refused"])
 def test_a_filter_finds_mails(viewer, mail, query):
     other = mail()
@@ -99,6 +110,8 @@ def test_a_filter_finds_mails(viewer, mail, query):
         ("state=lost", 400),
         ("since=yesterday", 400),
         ("since=2999-99-99T10:00", 400),
+        ("since=9999-12-31T23:59-01:00", 400),
+        ("until=0001-01-01T00:00%2B01:00", 400),
         ("since=2026-02-01T10:00&until=2026-01-01T10:00", 400),
         (f"name={'x' * 300}", 400),
         ("page=two", 400),

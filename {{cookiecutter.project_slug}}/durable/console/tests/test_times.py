@@ -24,6 +24,21 @@ def test_a_time_has_the_format_of_the_service_and_its_seconds_as_a_tooltip(name,
     assert shown(name) == f"{element}{text}</time>"
 
 
+@pytest.mark.parametrize(
+    ("at", "zone"),
+    [
+        (datetime(9999, 12, 31, 23, 59, tzinfo=UTC), "Europe/Berlin"),
+        (datetime(1, 1, 1, tzinfo=UTC), "America/New_York"),
+    ],
+)
+def test_the_first_and_the_last_time_are_shown(settings, at, zone):
+    settings.TIME_ZONE = zone
+    context = Context({"at": at})
+
+    for name in ("short_time", "exact_time"):
+        assert " UTC<" in Template(f"{{% load console %}}{{{{ at|{name} }}}}").render(context)
+
+
 def test_the_format_is_that_of_the_settings(settings):
     settings.FORMAT_MODULE_PATH = None
     settings.USE_THOUSAND_SEPARATOR = False
