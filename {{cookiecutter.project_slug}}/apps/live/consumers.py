@@ -1,7 +1,9 @@
 """The consumer of the WebSocket at /ws/live/."""
 
 import asyncio
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -108,7 +110,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         known = ""
         while True:
             with suppress(DatabaseError):  # read again after the pause
-                version = await database_sync_to_async(work_version)()
+                version = await database_sync_to_async(newest_version)()
                 if known not in {"", version}:
                     await self.send_json({"type": "console"})
                 known = version
@@ -133,6 +135,25 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         if not user.is_authenticated:
             return NOT_LOGGED_IN
         return None if groups_for(user) == self.joined else RECONNECT
+
+
+@dataclass
+class Reading:
+    """What this process has last read for all its pages."""
+
+    version: str = ""
+    until: float = 0.0
+
+
+reading = Reading()
+
+
+def newest_version() -> str:
+    """Return `work_version`, read at most twice in LIVE_CONSOLE_INTERVAL, however many pages are open."""
+    if time.monotonic() >= reading.until:
+        reading.version = work_version()
+        reading.until = time.monotonic() + settings.LIVE_CONSOLE_INTERVAL / 2
+    return reading.version
 
 
 def sees_console(user: User) -> bool:

@@ -177,7 +177,7 @@ CHANNEL_LAYERS = {
 # Seconds between pings to an open page: proxies close a connection that is idle for 60 s.
 # Each ping also checks the page's user again, with two queries.
 LIVE_PING_INTERVAL = env.float("LIVE_PING_INTERVAL", default=25.0)
-LIVE_CONSOLE_INTERVAL = 2.0  # seconds until an open page of the console shows a change
+LIVE_CONSOLE_INTERVAL = 2.0  # seconds until an open page of the console looks for changes again
 CONSOLE_POLL_INTERVAL = 30  # seconds; for what the socket does not report
 LIVE_SOCKETS_PER_USER = 10  # open pages; further ones poll every 30 s, which bounds the connections
 
