@@ -8,7 +8,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django_htmx.http import HttpResponseStopPolling
+from django_htmx.http import HttpResponseClientRefresh
 
 View = Callable[..., HttpResponse]
 
@@ -27,9 +27,14 @@ class ProblemError(Exception):
         self.status, self.title, self.detail = status, title, detail
 
 
+def is_refresh(request: HttpRequest) -> bool:
+    """Whether HTMX asks for a part of an open page."""
+    return bool(request.headers.get("HX-Request"))
+
+
 def frame(request: HttpRequest) -> str:
     """Return the template around a page's content: none for a refresh by HTMX. A frame would use up the messages."""
-    return "console/part.html" if request.headers.get("HX-Request") else "console/base.html"
+    return "console/part.html" if is_refresh(request) else "console/base.html"
 
 
 def may(user: Any, permission: str) -> bool:
@@ -54,8 +59,8 @@ def console_page(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, **arguments: Any) -> HttpResponse:
         if not request.user.is_authenticated:
-            if request.headers.get("HX-Request"):  # HTMX would put the login page into the page
-                return HttpResponseStopPolling()
+            if is_refresh(request):  # HTMX would put the login page into the page
+                return HttpResponseClientRefresh()
             page = request.method == "GET"
             path = request.get_full_path() if page else reverse("console:overview")
             return redirect_to_login(path)
@@ -63,6 +68,8 @@ def console_page(view: View) -> View:
             need(request.user, "view_console")
             return view(request, **arguments)
         except ProblemError as problem:
+            if is_refresh(request):  # HTMX would show old work, and ask again and again
+                return HttpResponseClientRefresh()
             context = {"problem": problem, "visible": may(request.user, "view_console")}
             return render(request, "console/problem.html", context, status=problem.status)
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from durable.console import bulk as bulk_jobs
 from durable.console import details
-from durable.console.access import ProblemError, console_page, frame, may, need
+from durable.console.access import ProblemError, console_page, frame, is_refresh, may, need
 from durable.console.actions import Action, move_task, perform
 from durable.console.kinds import TASKS, Kind
 from durable.console.models import BulkJob
@@ -189,8 +189,7 @@ def job(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = BulkJob.objects.select_related("entry").filter(pk=pk).first()
     if found is None:
         raise ProblemError(404, "There is no such action", "Its audit entry was purged.")
-    part = bool(request.headers.get("HX-Request"))
-    template = "console/job_content.html" if part else "console/job.html"
+    template = "console/job_content.html" if is_refresh(request) else "console/job.html"
     plural = bulk_jobs.KINDS[found.entry.kind].plural
     return render(request, template, {"job": found, "back": reverse(f"console:{plural}")})
 

@@ -50,8 +50,12 @@ def test_only_those_who_may_see_the_console_get_a_link(client, viewer, login):
     assert link not in client.get("/").text
 
 
-def test_a_page_whose_user_has_logged_out_stops_polling(client):
-    assert client.get("/console/content/", headers={"HX-Request": "true"}).status_code == 286
+@pytest.mark.parametrize("page", ["content/", "tasks/", "workers/"])
+def test_a_refresh_that_is_refused_loads_the_page_again_which_says_why(client, login, page):
+    for visitor in (client, login()):
+        response = visitor.get(f"/console/{page}", headers={"HX-Request": "true"})
+
+        assert (response.status_code, response["HX-Refresh"], response.text) == (200, "true", "")
 
 
 ACTIONS = [

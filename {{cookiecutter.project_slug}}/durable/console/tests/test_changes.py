@@ -1,5 +1,6 @@
 """What an open page of the console notices, and how it refreshes."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
+from durable.console import overview
 from durable.console.changes import work_version
 from durable.mail.models import EmailEvent
 from durable.testing.plans import plan_of
@@ -60,6 +62,27 @@ def test_a_refresh_leaves_the_messages_to_the_next_page(operator, task):
 
     assert "discarded" not in operator.get("/console/tasks/", headers={"HX-Request": "true"}).text
     assert "1 of 1 discarded." in operator.get("/console/tasks/").text
+
+
+@pytest.mark.parametrize("path", ["content/", "workers/"])
+def test_a_refresh_does_not_interrupt_screen_readers(viewer, monkeypatch, path):
+    """They read an alert aloud whenever it is put into the page."""
+    monkeypatch.setattr(overview, "read_broker", lambda: (None, None))
+
+    page = viewer.get(f"/console/{path}", headers={"HX-Request": "true"}).text
+
+    assert "Redis does not answer" in page
+    assert 'role="alert"' not in page
+
+
+def test_links_of_the_overview_keep_the_focus(viewer, mail):
+    """HTMX finds the focused element again by its id."""
+    mail("sent", provider="smtp")
+
+    links = re.findall(r"<a [^>]*>", viewer.get("/console/content/").text)
+
+    assert len(links) > 2
+    assert [link for link in links if " id=" not in link] == []
 
 
 def test_later_pages_of_a_list_stay_as_they_are(viewer, task, monkeypatch):
