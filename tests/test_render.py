@@ -240,6 +240,7 @@ def test_every_process_of_compose_has_limits_and_the_same_image(project: Path) -
     assert without == {"db"}  # the kernel must never choose it
     assert [name for name, service in services.items() if "pids_limit" not in service] == []
     assert {service["image"] for service in own} == {"my_service:${VERSION:-latest}"}
+    assert services["web"]["pids_limit"] >= 1024  # Django has a thread for each running request
 
 
 def test_compose_waits_for_a_slow_start_of_each_service(project: Path) -> None:
@@ -277,6 +278,7 @@ def test_every_unit_of_systemd_has_limits(bake: Bake) -> None:
     assert unlimited == {"release.service"}  # it ends by itself
     with_children = {name for name, text in texts.items() if "OOMPolicy=continue" in text}
     assert with_children == {"web.service", "worker@.service"}
+    assert "TasksMax=1024\n" in texts["web.service"]  # Django has a thread for each running request
 
 
 def test_kubernetes_keeps_a_pod_of_each_part_that_has_several(bake: Bake) -> None:
