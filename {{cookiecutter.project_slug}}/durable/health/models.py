@@ -1,7 +1,8 @@
 """The problems of the service, and when they were reported. All processes share these rows.
 
-Each change is one conditional UPDATE, so two processes never report the same twice. A time in the
-future counts as long ago: the clock of a machine was wrong, and reports must not stop until then.
+Each change is one conditional UPDATE, so two processes never report the same twice. A time in the near
+future is that of a machine whose clock is ahead. One in the far future counts as long ago: a clock was
+wrong, and reports must not stop until then.
 """
 
 from collections.abc import Collection, Iterator
@@ -18,8 +19,10 @@ KEPT = timedelta(days=1)  # problems that are over; longer than the pause betwee
 
 
 def not_since(column: str, now: datetime, pause: timedelta) -> Q:
-    """Return a condition: the time of a row is not within a pause before now."""
-    return Q((column, None)) | Q((f"{column}__lte", now - pause)) | Q((f"{column}__gt", now))
+    """Return a condition: the time of a row is not within a pause of now, before or after."""
+    return (
+        Q((column, None)) | Q((f"{column}__lte", now - pause)) | Q((f"{column}__gt", now + pause))
+    )
 
 
 class LastCheckManager(models.Manager["LastCheck"]):
@@ -53,7 +56,8 @@ class ProblemManager(models.Manager["Problem"]):
         text = clean_text(text)  # an error of a driver may hold anything
         self.get_or_create(name=name, defaults={"text": text, "begun_at": now})
         self.filter(name=name).update(text=text)
-        self.filter(name=name, begun_at=None).update(begun_at=now)
+        begins = Q(begun_at=None) | Q(begun_at__gt=now)
+        self.filter(begins, name=name).update(begun_at=now)
 
     def claim(self, column: str, now: datetime) -> Iterator["Problem"]:
         """Yield the problems to report, and write the time into the column of this kind of report."""

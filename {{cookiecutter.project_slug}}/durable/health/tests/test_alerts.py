@@ -245,10 +245,23 @@ def test_a_clock_that_was_ahead_stops_no_report(mailbox, clock, failed_task):
     clock.shift(-timedelta(days=400))
     mailbox.clear()
     TaskRun.objects.update(finished_at=timezone.now())
-    Problem.objects.update(begun_at=timezone.now())
     pass_time(clock, BOUND * MINUTE)
 
     assert subjects(mailbox) == ["[Service] Problem: Failed tasks"]
+
+
+def test_a_machine_whose_clock_is_behind_reports_nothing_twice(
+    mailbox, clock, signals, failed_task
+):
+    pass_time(clock, BOUND * MINUTE)
+    pass_time(clock, HOUR, step=10 * MINUTE)
+    clock.shift(-10 * MINUTE)
+    pass_time(clock, BOUND * MINUTE)
+    failed_task.delete()
+    pass_time(clock, MINUTE)
+
+    assert subjects(mailbox)[2:] == ["[Service] Resolved: Failed tasks"]
+    assert signals == [("Failed tasks", state) for state in STATES]
 
 
 @pytest.mark.usefixtures("failed_task")
