@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
-from durable.mail.addresses import is_single_address
+from durable.mail.addresses import is_address
 
 HINT = "Write addresses, separated by commas: ADMINS=ann@example.com,bob@example.com"
 
@@ -15,11 +15,6 @@ def address_of(entry: Any) -> Any:
     """Return the address of an entry of ADMINS, which may be a pair of name and address."""
     pair = isinstance(entry, tuple | list) and len(entry) == 2  # noqa: PLR2004 - name and address
     return entry[1] if pair else entry
-
-
-def is_address(value: object) -> bool:
-    """Return whether a value is one valid address."""
-    return isinstance(value, str) and is_single_address(value)
 
 
 @register("health")

@@ -3,6 +3,7 @@
 from email.errors import InvalidHeaderDefect, MessageParseError
 from email.policy import default
 from email.utils import parseaddr
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -44,6 +45,14 @@ def validate_address(where: str, address: str) -> str:
     if not is_single_address(address):
         raise ValueError(f"{where}: {address!r} is not an email address")
     return address
+
+
+def is_address(value: Any) -> bool:
+    """Return whether a setting is one valid address that can be written into a mail as it is."""
+    try:
+        return bool(validate_address("", value) == value)
+    except (TypeError, ValueError):
+        return False
 
 
 def is_single_address(address: str) -> bool:

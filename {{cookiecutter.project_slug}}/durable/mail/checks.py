@@ -5,13 +5,13 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from durable.mail.addresses import is_single_address
+from durable.mail.addresses import is_address
 
 
 @register("mail")
 def check_default_sender(**_: Any) -> list[CheckMessage]:
     """Refuse a DEFAULT_FROM_EMAIL with which every mail would fail."""
-    if is_single_address(settings.DEFAULT_FROM_EMAIL):
+    if is_address(settings.DEFAULT_FROM_EMAIL):
         return []
     return [
         Error(

@@ -9,7 +9,10 @@ from durable.mail.checks import check_default_sender
         ("noreply@example.com", []),
         ('"Acme, Inc." <noreply@example.com>', []),
         ("Acme, Inc. <noreply@example.com>", ["mail.E001"]),
-        ("", ["mail.E001"]),
+        *(
+            (odd, ["mail.E001"])
+            for odd in ("", None, "Jos\udce9 <noreply@example.com>", "a\x00 <b@c.example>")
+        ),
     ],
 )
 def test_the_default_sender_must_be_one_address(settings, sender, ids):
