@@ -6,7 +6,7 @@ goes straight to the provider.
 """
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import make_msgid
 
 import structlog
@@ -16,17 +16,18 @@ from django.utils import timezone
 
 from durable.conf import conf
 from durable.health import problems, readiness
-from durable.health.checks import address_of, is_address
+from durable.health.checks import address_of
 from durable.health.models import LastCheck, Problem
 from durable.health.parts import start
 from durable.health.signals import health_changed
 from durable.mail import connection
-from durable.mail.addresses import ascii_domain
+from durable.mail.addresses import ascii_domain, is_address
 from durable.text import describe_error
 
 logger = structlog.get_logger(__name__)
 
 MAX_SUBJECT = 150  # characters
+RETRY = timedelta(minutes=10)  # after an error with which the email may have been sent
 FOOTER = "See /console/ of the service, and docs/alerts.md for what to do."
 
 
@@ -103,7 +104,7 @@ def send_signal(problem: Problem, state: str) -> None:
 
 
 def mail(now: datetime, over: list[Problem]) -> None:
-    """Send one email about all problems to report; if it fails, the next check tries again."""
+    """Send one email about all problems to report; if it fails, a later check tries again, except for an end."""
     admins = addresses()
     if not admins:
         return
@@ -115,9 +116,10 @@ def mail(now: datetime, over: list[Problem]) -> None:
         connection.send(message(admins, due, ended))
     except Exception as error:  # noqa: BLE001 - whatever the provider raises, the notifications are there
         logger.warning("health_alert_not_mailed", error=describe_error(error))
+        wait = not isinstance(error, ConnectionError)
         for problem in due:
-            rows = Problem.objects.filter(pk=problem.pk, mailed_at=now)
-            rows.update(mailed_at=problem.mailed_at)
+            at = now - conf.PROBLEM_INTERVAL + RETRY if wait else problem.mailed_at
+            Problem.objects.filter(pk=problem.pk, mailed_at=now).update(mailed_at=at)
     finally:
         connection.close()  # this thread ends
 

@@ -182,6 +182,25 @@ def test_a_provider_that_is_down_costs_the_email_only_until_it_is_back(
 
 
 @pytest.mark.usefixtures("failed_task")
+def test_an_address_that_cannot_be_written_keeps_the_email_from_no_other(mailbox, clock, settings):
+    settings.ADMINS = [("", "Jos\udce9 <jose@example.com>"), ("", "ann@example.com")]
+    pass_time(clock, BOUND * MINUTE)
+
+    assert [message["To"] for message in mailbox.messages] == ["ann@example.com"]
+
+
+@pytest.mark.usefixtures("failed_task")
+def test_an_email_that_may_have_been_sent_is_not_sent_each_minute(mailbox, clock):
+    mailbox.respond = lambda message: mailbox.messages.append(message) or "451 4.3.0 try later"
+    pass_time(clock, 10 * MINUTE)
+    assert len(mailbox.messages) == 1
+
+    mailbox.clear()
+    pass_time(clock, BOUND * MINUTE)
+    assert subjects(mailbox) == ["[Service] Problem: Failed tasks"]
+
+
+@pytest.mark.usefixtures("failed_task")
 @pytest.mark.parametrize("admins", [[], [("", "nobody")], [None], [("", "")]])
 def test_without_an_address_the_signal_is_all(mailbox, clock, signals, settings, admins):
     settings.ADMINS = admins
@@ -316,7 +335,11 @@ def test_beat_checks_by_itself(settings):
         ([("Ann", "ann@bücher.example")], 0),
         *(([("", address)], 1) for address in NOT_ONE_ADDRESS),
         *(([entry], 1) for entry in NOT_AN_ENTRY),
-        *(([f"ann@example.com{end}"], 1) for end in ("\x00", "\nBcc: x@example.com", ";", ",")),
+        *(([f"Jos{odd} <ann@example.com>"], 1) for odd in ("\udce9", "\x00")),
+        *(
+            ([f"ann@example.com{end}"], 1)
+            for end in ("\x00", "\nBcc: x@example.com", ";", ",", "\u2028")
+        ),
         ("ann@example.com", 1),
         (None, 1),
     ],
