@@ -1,15 +1,14 @@
 """Stops tasks that run: a row is canceled, and the worker kills the process that runs the task."""
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from uuid import UUID
 
 import structlog
 from celery import current_app
 from celery.exceptions import TaskRevokedError
-from django.db import transaction
 
 from durable.broker.circuit import circuit
+from durable.db import on_commit_robust
 from durable.errors import BROKER_ERRORS
 from durable.tasks.models import TaskRun
 
@@ -29,8 +28,7 @@ def stop(pks: Iterable[UUID]) -> list[UUID]:
     running = TaskRun.objects.filter(status=TaskRun.Status.RUNNING)
     stopped = [pk for pk in pks if running.filter(pk=pk).fail(TaskRevokedError.__name__, STOPPED)]
     if stopped:
-        kill = partial(kill_processes, [str(pk) for pk in stopped])
-        transaction.on_commit(kill, robust=True)
+        on_commit_robust(kill_processes, [str(pk) for pk in stopped])
     return stopped
 
 

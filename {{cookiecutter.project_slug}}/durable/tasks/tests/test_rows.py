@@ -15,7 +15,7 @@ from durable import db, requeue
 from durable.errors import PoisonTaskError
 from durable.leases import LeasedQuerySet
 from durable.mail.tasks import requeue_stuck_emails
-from durable.tasks import crashes, enqueue, execute, failures, outcomes
+from durable.tasks import crashes, enqueue, execute, failures, outcomes, stopping
 from durable.tasks.models import CrashCount, TaskRun
 from durable.tasks.request import Request
 from durable.tasks.tasks import purge_old_runs, requeue_stuck_runs
@@ -160,11 +160,11 @@ def test_the_count_of_a_task_that_ends_is_deleted():
 
 def test_a_worker_that_stops_releases_its_rows():
     held = TaskRun.objects.claim(run().pk, HOUR, worker="celery@here")
-    stopping = Request.__new__(Request)
-    stopping._context = request_of(str(held.pk), task_run=True)
-    stopping.id, stopping._hostname = str(held.pk), "celery@here"
+    request = Request.__new__(Request)
+    request._context = request_of(str(held.pk), task_run=True)
+    request.id, request._hostname = str(held.pk), "celery@here"
 
-    stopping.release()
+    request.release()
 
     assert TaskRun.objects.claim(held.pk, HOUR).crashes == 0
 
@@ -263,4 +263,14 @@ def test_a_message_that_cannot_be_built_costs_the_caller_nothing(monkeypatch, ca
     probes.durable.delay("one")
 
     assert TaskRun.objects.get().status == "queued"  # a sweep tries again
+    assert "odd" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_that_cannot_be_killed_costs_the_operator_no_error(monkeypatch, caplog):
+    running = TaskRun.objects.create(name="tests.durable", queue="default", status="running")
+    monkeypatch.setattr(stopping, "kill_processes", Mock(side_effect=ValueError("odd")))
+
+    assert stopping.stop([running.pk]) == [running.pk]
+
     assert "odd" in caplog.text
