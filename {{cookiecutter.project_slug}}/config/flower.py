@@ -18,7 +18,7 @@ WATCHDOG_INTERVAL = 5_000  # milliseconds; deploy/systemd/flower.service waits m
 def notify_systemd() -> None:
     """Reset systemd's watchdog (see sd_notify(3)): Flower's loop, which answers every request, runs."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.sendto(b"READY=1\nWATCHDOG=1", os.environ["NOTIFY_SOCKET"].replace("@", "\0", 1))
+        systemd.sendto(b"READY=1\nWATCHDOG=1", re.sub("^@", "\0", os.environ["NOTIFY_SOCKET"]))
 
 
 if ":" not in settings.FLOWER_BASIC_AUTH:

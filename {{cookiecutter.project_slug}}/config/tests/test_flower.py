@@ -171,7 +171,7 @@ def test_its_lines_are_json_and_keep_to_the_level(level, shown):
 
 
 def test_systemd_receives_its_state(tmp_path):
-    address = str(tmp_path / "notify")
+    address = str(tmp_path / "notify@1")
     options = {"FLOWER_PORT": str(free_port()), "FLOWER_BASIC_AUTH": SECRET}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(address)
