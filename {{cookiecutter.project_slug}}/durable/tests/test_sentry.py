@@ -205,8 +205,8 @@ def test_a_task_that_a_sweep_publishes_belongs_to_the_trace_of_its_request(serve
 
 
 def periodic(name, task, **values):
-    every_minute = IntervalSchedule.objects.get_or_create(every=1, period="minutes")[0]
-    PeriodicTask.objects.create(name=name, task=task, interval=every_minute, **values)
+    every_hour = IntervalSchedule.objects.get_or_create(every=1, period="hours")[0]
+    PeriodicTask.objects.create(name=name, task=task, interval=every_hour, **values)
     make_due(name)
 
 
@@ -226,11 +226,12 @@ def test_each_periodic_task_is_a_monitor_also_with_two_beats(server, sentry_work
     wait_until(ended)
 
     found = {name: states for name, states in server.check_ins().items() if name in names}
+    sweep = found.pop("requeue stuck emails")  # due each minute, so perhaps again
+    assert sweep[0] == ["in_progress", "ok"]
     assert found == {
         "plain": [["in_progress", "ok"]],
         "durable": [["in_progress", "ok"]],
         "broken": [["in_progress", "error"]],
-        "requeue stuck emails": [["in_progress", "ok"]],
     }
     assert "heartbeat" not in server.check_ins()
 
