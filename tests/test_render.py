@@ -231,15 +231,26 @@ def test_the_image_holds_what_is_named_and_nothing_else(project: Path) -> None:
     assert not any(pattern.startswith("!") for pattern in patterns[len(named) + 1 :])
 
 
+@pytest.mark.parametrize(
+    "name", ["db.dump", "db.dump.gz", "db.sql", "db.sql.gz", "apps/db.dump.gz"]
+)
+def test_git_ignores_copies_of_the_database(project: Path, name: str) -> None:
+    command = ["git", "check-ignore", "--quiet", "--no-index", name]
+    assert subprocess.run(command, cwd=project, check=False).returncode == 0
+
+
 def test_every_process_of_compose_has_limits_and_the_same_image(project: Path) -> None:
     compose = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))
     services = compose["services"]
-    own = [service for service in services.values() if "build" in service]
+    own = [service for service in services.values() if service.get("env_file")]
 
     without = {name for name, service in services.items() if "mem_limit" not in service}
     assert without == {"db"}  # the kernel must never choose it
     assert [name for name, service in services.items() if "pids_limit" not in service] == []
+    assert len(own) > 5
     assert {service["image"] for service in own} == {"my_service:${VERSION:-latest}"}
+    assert {service["pull_policy"] for service in own} == {"never"}
+    assert [name for name, service in services.items() if "build" in service] == ["migrate"]
     assert services["web"]["pids_limit"] >= 1024  # Django has a thread for each running request
 
 
