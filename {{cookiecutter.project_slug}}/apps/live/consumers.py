@@ -151,8 +151,10 @@ reading = Reading()
 def newest_version() -> str:
     """Return `work_version`, read at most twice in LIVE_CONSOLE_INTERVAL, however many pages are open."""
     if time.monotonic() >= reading.until:
-        reading.version = work_version()
-        reading.until = time.monotonic() + settings.LIVE_CONSOLE_INTERVAL / 2
+        try:
+            reading.version = work_version()
+        finally:  # after an error, too: otherwise each page waits for the database in turn
+            reading.until = time.monotonic() + settings.LIVE_CONSOLE_INTERVAL / 2
     return reading.version
 
 
