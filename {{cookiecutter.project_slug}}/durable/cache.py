@@ -32,6 +32,12 @@ def circuit_of(_servers: tuple[str, ...]) -> Circuit:
     return Circuit(errors=(RedisConnectionError, RedisTimeoutError))
 
 
+@cache
+def pools_of(_servers: tuple[str, ...], _options: str) -> dict[int, Any]:
+    """Return the connection pools of these servers. Those of a short thread would stay open after it."""
+    return {}
+
+
 class JSONSerializer:
     def dumps(self, value: Any) -> str:
         """Return a value as JSON.
@@ -62,6 +68,7 @@ class CacheClient(RedisCacheClient):
     def __init__(self, servers: list[str], **options: Any) -> None:
         super().__init__(servers, **{"serializer": JSONSerializer, **options})
         self.circuit = circuit_of(tuple(servers))
+        self._pools = pools_of(tuple(servers), repr(options))
 
     def get_client(self, key: Any = None, *, write: bool = False) -> Any:
         pool = self._get_connection_pool(write)  # type: ignore[attr-defined] # the stubs lack it

@@ -186,6 +186,18 @@ def test_a_refused_call_says_since_when(redis_server, settings):
         cache.get("key")
 
 
+def test_threads_share_their_connections(client):
+    def ask():
+        own = RedisCache(django_settings.REDIS_URL, {"OPTIONS": {"client_name": "short"}})
+        return own.get("any", "missing")
+
+    for _ in range(5):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(ask).result() == "missing"
+
+    assert [each["name"] for each in client.client_list()].count("short") == 1
+
+
 def test_a_mistake_of_one_caller_stops_no_other(settings):
     settings.BROKER_CIRCUIT_RESET = timedelta(minutes=1)
     cache.set("text", "a")
