@@ -9,9 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
-from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -93,18 +91,15 @@ class Prometheus:
         while True:
             try:
                 self.query("1")
-            except URLError:
-                assert time.monotonic() < deadline, f"no Prometheus: {self.log.name}"
+            except OSError:  # also a connection that ends without an answer
+                if time.monotonic() > deadline:
+                    self.__exit__()
+                    raise AssertionError(f"no Prometheus: {self.log.name}") from None
                 time.sleep(0.1)
             else:
                 return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
         self.log.close()

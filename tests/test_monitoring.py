@@ -167,6 +167,21 @@ def start(promtool: str, httpserver: HTTPServer, tmp_path: Path) -> Iterator[Sta
         yield start
 
 
+def test_a_prometheus_that_does_not_start_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "prometheus"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o700)
+    monkeypatch.setattr("tests.prometheus.START", 0.5)  # seconds
+    prometheus = Prometheus(tmp_path / "promtool", tmp_path, {})
+
+    with pytest.raises(AssertionError, match="no Prometheus"), prometheus:
+        pass
+
+    assert prometheus.process.poll() is not None
+
+
 def wait_for(prometheus: Prometheus, query: str) -> None:
     """Wait until a query finds something."""
     deadline = time.monotonic() + 60
