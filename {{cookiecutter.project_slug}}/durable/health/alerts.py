@@ -42,7 +42,10 @@ def check_soon() -> None:
     if not conf.HEALTH_CHECK_INTERVAL or time.monotonic() < Web.next_check:
         return
     Web.next_check = time.monotonic() + conf.HEALTH_CHECK_INTERVAL.total_seconds()
-    start("health-check", check_in_thread)
+    try:
+        start("health-check", check_in_thread)
+    except RuntimeError as error:  # no thread is free: the request goes on
+        logger.warning("health_check_failed", error=describe_error(error))
 
 
 def check_in_thread() -> None:

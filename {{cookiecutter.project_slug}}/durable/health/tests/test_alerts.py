@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 import time_machine
@@ -309,6 +310,17 @@ def test_a_database_that_is_down_is_a_log_line_and_no_error_of_the_request(
 
     assert client.get("/health/live").status_code == 200
     wait_until(lambda: "health_check_failed" in caplog.text)
+
+
+def test_a_machine_without_a_free_thread_is_a_log_line_and_no_error_of_the_request(
+    client, caplog, monkeypatch
+):
+    monkeypatch.setattr(alerts.Web, "next_check", 0.0)
+    error = RuntimeError("can't start new thread")
+    monkeypatch.setattr(parts.Question, "start", Mock(side_effect=error))
+
+    assert client.get("/health/live").status_code == 200
+    assert "can't start new thread" in caplog.text
 
 
 @pytest.mark.usefixtures("failed_task")
