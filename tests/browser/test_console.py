@@ -47,7 +47,8 @@ KINDS = (("orders.charge_order", "default", 300), ("reports.build_report", "repo
 def times(seconds):
     started = now - timedelta(seconds=draw.uniform(0, 3500))
     queued = started - timedelta(seconds=draw.expovariate(10))
-    return {"queued_at": queued, "started_at": started, "attempts": 1}, started + timedelta(
+    row = {"queued_at": queued, "next_attempt_at": queued, "started_at": started, "attempts": 1}
+    return row, started + timedelta(
         seconds=seconds * draw.lognormvariate(0, 0.5)
     )
 
